@@ -1,0 +1,66 @@
+/**
+ * Assertions and kill points: statements for the checked build only.
+ *
+ * Calls of `assert` and `killPoint` are removed, as whole statements, from the release build (scripts/build.mjs), so
+ * an argument of theirs must have no effect of its own. A kill point names an instant inside a multi-step operation
+ * at which the thread may die; a test stops or kills a thread there through the hook.
+ */
+
+/** Every instant inside a multi-step operation at which a test may stop a thread for good, by name. */
+export const KILL_POINTS: readonly string[] = [
+  'frames.claimed-some',
+  'frames.claimed-all',
+  'frames.bits-cleared',
+  'frames.release-begun',
+  'frames.tail-released',
+  'frames.bits-set',
+  'memory.grown',
+  'slab.described',
+  'slab.published',
+  'slab.before-constructor',
+  'slab.claimed',
+  'slab.taking',
+  'slab.taken',
+  'slab.partial-bit',
+  'slab.putting',
+  'slab.put',
+  'slab.pending-marked',
+  'slab.pending-flagged',
+  'slab.pending-entry',
+  'slab.collecting',
+  'slab.shrinking',
+  'slab.park-slot',
+  'slab.unparked',
+  'slab.unpublished',
+  'sheaf.opening',
+  'sheaf.claimed',
+  'barn.taken',
+  'barn.put-bit',
+  'large.claimed',
+  'cache.created-slot',
+  'cache.candidate',
+  'cache.dying',
+  'cpu.attached',
+  'cpu.leaving',
+  'reap.claimed',
+  'reap.entries-dropped',
+  'reap.slabs-given-up',
+  'reap.sheaves-flushed',
+];
+
+let hook: ((name: string) => void) | undefined;
+
+/** Throws unless `condition` holds: a bug in modslab itself, never the caller's. */
+export function assert(condition: boolean, message: string): void {
+  if (!condition) throw new Error(`modslab: assertion failed: ${message}`);
+}
+
+/** Tells the test's hook, if there is one, that this thread stands at the instant `name`. */
+export function killPoint(name: string): void {
+  if (hook !== undefined) hook(name);
+}
+
+/** Sets or removes the hook that `killPoint` calls on this thread. For tests. */
+export function setKillPointHook(fn: ((name: string) => void) | undefined): void {
+  hook = fn;
+}

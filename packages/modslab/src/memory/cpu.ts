@@ -1,0 +1,206 @@
+/**
+ * CPUs: the threads attached to a heap. Each has a slot (its *CPU number*) and a record in the metadata that nobody
+ * else writes in the steady state.
+ *
+ * The status word is the slot's claim:
+ *
+ *     31 … 13 generation │ 12 … 2 reaper + 1 │ 1 … 0 status          [A]
+ *
+ *     OFFLINE ──attach──▶ ONLINE ──detach──▶ LEAVING ──▶ OFFLINE
+ *                            └──reap──▶ REAPING ──▶ OFFLINE          (from LEAVING too)
+ *
+ * The generation rises by one at each attach, so a slot that was taken again is told from the one that was meant.
+ *
+ * | killed here                      | ⇒ reap does this                                             |
+ * |----------------------------------|--------------------------------------------------------------|
+ * | attach: status ONLINE, no tag yet | as for any dead CPU; the record is empty                      |
+ * | detach: LEAVING, half drained    | drains the rest, frees the slot                               |
+ */
+
+import { killPoint } from './assert.ts';
+import { invalid, SlabError } from './errors.ts';
+import {
+  CPU_COUNTERS,
+  CPU_SCRATCH,
+  CPU_STATUS,
+  CPU_TAG,
+  CPU_TAG_BYTES,
+  CPU_TAG_LENGTH,
+  cpuAt,
+  TAG_NUMBER,
+  TAG_SET,
+  WORD_SHIFT,
+} from './layout.ts';
+import type { Metadata } from './metadata.ts';
+import { decodeText, encodeText } from './text.ts';
+
+export const OFFLINE = 0;
+export const ONLINE = 1;
+export const REAPING = 2;
+export const LEAVING = 3;
+const STATUS_MASK = 3;
+const REAPER_SHIFT = 2;
+const REAPER_MASK = 0x7ff;
+const GENERATION_SHIFT = 13;
+const GENERATION_MASK = 0x7ffff;
+
+/** Counters that every CPU keeps of its own slow paths, by their index in its record. */
+export const COUNTERS = [
+  'allocSlow',
+  'freeSlow',
+  'refill',
+  'flush',
+  'barnGet',
+  'barnPut',
+  'slabsAllocated',
+  'slabsFreed',
+  'framesAllocated',
+  'framesFreed',
+  'largeAllocated',
+  'largeFreed',
+  'grown',
+  'claimsLost',
+  'objectsPended',
+  'sheafSwap',
+] as const;
+export type CounterName = (typeof COUNTERS)[number];
+export const N_ALLOC_SLOW = 0;
+export const N_FREE_SLOW = 1;
+export const N_REFILL = 2;
+export const N_FLUSH = 3;
+export const N_BARN_GET = 4;
+export const N_BARN_PUT = 5;
+export const N_SLABS_ALLOCATED = 6;
+export const N_SLABS_FREED = 7;
+export const N_FRAMES_ALLOCATED = 8;
+export const N_FRAMES_FREED = 9;
+export const N_LARGE_ALLOCATED = 10;
+export const N_LARGE_FREED = 11;
+export const N_GROWN = 12;
+export const N_CLAIMS_LOST = 13;
+export const N_OBJECTS_PENDED = 14;
+export const N_SHEAF_SWAP = 15;
+
+export const statusOf = (word: number): number => word & STATUS_MASK;
+export const reaperOf = (word: number): number => (word >>> REAPER_SHIFT) & REAPER_MASK;
+export const generationOf = (word: number): number => word >>> GENERATION_SHIFT;
+export const statusWord = (status: number, reaper: number, generation: number): number =>
+  ((generation & GENERATION_MASK) << GENERATION_SHIFT) | (reaper << REAPER_SHIFT) | status;
+
+/** This thread's CPU. */
+export class Cpu {
+  readonly metadata: Metadata;
+  readonly id: number;
+  readonly generation: number;
+  /** Word offset of the record. */
+  readonly record: number;
+  /** Word offset of the scratch sheaf. */
+  readonly scratch: number;
+  /** What this CPU writes into a claim word: its number + 1. */
+  readonly owner: number;
+  readonly node: number;
+  /** This thread has called `detach`. */
+  left = false;
+
+  constructor(metadata: Metadata, id: number, generation: number) {
+    this.metadata = metadata;
+    this.id = id;
+    this.generation = generation;
+    this.record = cpuAt(metadata.layout, id);
+    this.scratch = this.record + CPU_SCRATCH;
+    this.owner = id + 1;
+    this.node = id % metadata.layout.nodes;
+  }
+
+  /** Adds to one of this CPU's counters. */
+  count(counter: number, by: number = 1): void {
+    this.metadata.m[this.record + CPU_COUNTERS + counter] += by;
+  }
+
+  /** What one of this CPU's counters stands at. */
+  counted(counter: number): number {
+    return this.metadata.m[this.record + CPU_COUNTERS + counter];
+  }
+
+  /** Throws `ESHUTDOWN` if this CPU has detached or has been reaped. One Atomics.load. */
+  checkOnline(): void {
+    const word = Atomics.load(this.metadata.m, this.record + CPU_STATUS);
+    if (statusOf(word) === ONLINE && generationOf(word) === this.generation) return;
+    throw new SlabError(
+      'ESHUTDOWN',
+      `CPU ${this.id} is no longer attached: it detached, or it was reaped as dead`,
+    );
+  }
+
+  /** Throws `ESHUTDOWN` after `detach`: for calls that touch nothing shared but must not outlive the heap. */
+  checkAttached(): void {
+    if (this.left) this.checkOnline();
+  }
+
+  /** ONLINE → LEAVING; false if the CPU was reaped before. */
+  beginLeave(): boolean {
+    this.left = true;
+    return this.move(ONLINE, LEAVING);
+  }
+
+  /** LEAVING → OFFLINE. The record must be empty by now. */
+  endLeave(): void {
+    clearTag(this.metadata, this.id);
+    this.move(LEAVING, OFFLINE);
+  }
+
+  private move(from: number, to: number): boolean {
+    const at = this.record + CPU_STATUS;
+    const old = statusWord(from, 0, this.generation);
+    return Atomics.compareExchange(this.metadata.m, at, old, statusWord(to, 0, this.generation)) === old;
+  }
+}
+
+/** Claims a free CPU slot. Throws `ENOCPU` if there is none. Cost: O(CPUs), one compare-and-swap. */
+export function attachCpu(metadata: Metadata, tag?: string | number): Cpu {
+  const { m, layout } = metadata;
+  const encoded = tag === undefined ? undefined : encodeTag(tag);
+  for (let id = 0; id < layout.cpus; id++) {
+    const at = cpuAt(layout, id) + CPU_STATUS;
+    const word = Atomics.load(m, at);
+    if (statusOf(word) !== OFFLINE) continue;
+    const generation = (generationOf(word) + 1) & GENERATION_MASK;
+    if (Atomics.compareExchange(m, at, word, statusWord(ONLINE, 0, generation)) !== word) continue;
+    killPoint('cpu.attached');
+    if (encoded !== undefined) writeTag(metadata, id, encoded, typeof tag === 'number');
+    return new Cpu(metadata, id, generation);
+  }
+  throw new SlabError(
+    'ENOCPU',
+    `all ${layout.cpus} CPUs are attached: detach or reap one, or create with more cpus`,
+  );
+}
+
+function encodeTag(tag: string | number): Uint8Array {
+  if (typeof tag !== 'string' && typeof tag !== 'number') invalid(`a CPU's tag is a string or a number`);
+  const bytes = encodeText(String(tag));
+  if (bytes.length > CPU_TAG_BYTES)
+    invalid(`a CPU's tag has at most ${CPU_TAG_BYTES} bytes, not ${bytes.length}`);
+  return bytes;
+}
+
+function writeTag(metadata: Metadata, id: number, bytes: Uint8Array, isNumber: boolean): void {
+  const record = cpuAt(metadata.layout, id);
+  metadata.s.set(bytes, (record + CPU_TAG) << WORD_SHIFT);
+  metadata.m[record + CPU_TAG_LENGTH] = bytes.length | TAG_SET | (isNumber ? TAG_NUMBER : 0);
+}
+
+/** Forgets the tag of CPU `id`. */
+export function clearTag(metadata: Metadata, id: number): void {
+  metadata.m[cpuAt(metadata.layout, id) + CPU_TAG_LENGTH] = 0;
+}
+
+/** The tag that CPU `id` attached with. */
+export function readTag(metadata: Metadata, id: number): string | number | undefined {
+  const record = cpuAt(metadata.layout, id);
+  const word = metadata.m[record + CPU_TAG_LENGTH];
+  if ((word & TAG_SET) === 0) return undefined;
+  const start = (record + CPU_TAG) << WORD_SHIFT;
+  const text = decodeText(metadata.s, start, word & 0xff);
+  return (word & TAG_NUMBER) !== 0 ? Number(text) : text;
+}

@@ -1,0 +1,275 @@
+/**
+ * The metadata buffer, word by word. Every offset and every flag of shared metadata is named here and nowhere else.
+ *
+ * A *word* is 4 bytes; a *granule* is 8 bytes, the unit in which sheaves store addresses (`entry = address >>> 3`),
+ * so that an entry of a heap of 4 GiB is a positive small integer. Section offsets are in words, unless the name says
+ * bytes. The whole buffer is reserved at creation for the largest size the heap may grow to: what is never touched
+ * costs no memory.
+ *
+ *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ barns │ sheaves │ templates │ states
+ *
+ * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
+ * the claim, plain (others may read, and get a hint).
+ *
+ * Header
+ *     0 magic [C]            4 max frames [C]       8 DMA start frame [C]    12 cache epoch [A]
+ *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 used frames [A]
+ *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
+ *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
+ *
+ * CPU record, 64 words, four cache lines that no other CPU writes in the steady state
+ *      0 status [A]                    4 pending slab [P]          8 … 23 counters [P]
+ *      1 run head [P]                  5 –                        24 … 31 scratch sheaf [P]
+ *      2 run frames [P]                6 –                        32      tag length and type [P]
+ *      3 pending entry [P]             7 –                        33 … 63 tag bytes [P]
+ *
+ * Cache descriptor, 64 words
+ *      0 state [A]                    12 slab shift [C]           20 user size [C]
+ *      1 size [C]                     13 offset mask [C]          21 name length in bytes [C]
+ *      2 stride [C]                   14 sheaf capacity [C]       22 … 31 parked empty slabs [A]
+ *      3 align [C]                    15 order [C]                32 … 63 name, UTF-8 [C]
+ *      4 flags [C]                    16 constructor kind [C]
+ *      5 frames per slab [C]          17 template bytes [C]
+ *      6 objects per slab [C]         18 node, or -1 [C]
+ *      7 reciprocal [C]               19 user offset [C]
+ *      8 reciprocal shift [C]
+ *      9 states, byte offset [C]
+ *     10 state shift [C]
+ *     11 granules per object [C]
+ *
+ * Page descriptor (`struct page`), 16 words, one cache line: see page/page.ts.
+ *
+ * Sheaf, 256 words: word 0 its owner [A], from word 2 pairs of entry and state [P]: see slab/sheaves.ts.
+ *
+ * States: one byte an object. A frame has, in region r, a window of 2^r state bytes at `region(r) + (pfn << r)`;
+ * a cache uses the smallest region whose windows hold its objects. All bytes of a frame that carries no slab are 0
+ * (FREE). A slab of 2^order frames is aligned to its size, so its windows are adjacent.
+ */
+
+/** 'MSLB' read as a little-endian word. */
+export const MAGIC = 0x424c534d;
+/** Layout version; a handle of another one is refused. */
+export const VERSION = 1;
+
+export const WORD_SHIFT = 2;
+/** Sheaf entries count granules of 8 bytes. */
+export const GRANULE_SHIFT = 3;
+/** Words of a cache line of 64 bytes. */
+export const LINE_WORDS = 16;
+
+export const H_MAGIC = 0;
+export const H_VERSION = 1;
+export const H_PAGE_SHIFT = 2;
+export const H_START_FRAME = 3;
+export const H_MAX_FRAMES = 4;
+export const H_FRAMES = 5;
+export const H_CPUS = 6;
+export const H_NODES = 7;
+export const H_DMA_START = 8;
+export const H_DMA_END = 9;
+export const H_CACHES = 10;
+export const H_KMALLOC_CACHES = 11;
+export const H_EPOCH = 12;
+export const H_USED_FRAMES = 13;
+export const H_PEAK_FRAMES = 14;
+export const H_WAITERS = 15;
+export const HEADER_WORDS = 64;
+
+export const CPU_WORDS = 64;
+export const CPU_STATUS = 0;
+export const CPU_RUN_HEAD = 1;
+export const CPU_RUN_FRAMES = 2;
+export const CPU_PENDING_ENTRY = 3;
+export const CPU_PENDING_SLAB = 4;
+export const CPU_COUNTERS = 8;
+export const CPU_SCRATCH = 24;
+/** Objects of the scratch sheaf, after its unused words 0 and 1. */
+export const SCRATCH_CAPACITY = 3;
+export const CPU_TAG_LENGTH = 32;
+export const CPU_TAG = 33;
+export const CPU_TAG_BYTES = 124;
+/** Bit of the tag length word: the tag is a number, its text in the bytes. */
+export const TAG_NUMBER = 0x10000;
+/** Bit of the tag length word: there is a tag. */
+export const TAG_SET = 0x20000;
+
+export const CACHE_WORDS = 64;
+export const C_STATE = 0;
+export const C_SIZE = 1;
+export const C_STRIDE = 2;
+export const C_ALIGN = 3;
+export const C_FLAGS = 4;
+export const C_FRAMES = 5;
+export const C_OBJECTS = 6;
+export const C_RECIPROCAL = 7;
+export const C_RECIPROCAL_SHIFT = 8;
+export const C_STATES = 9;
+export const C_STATE_SHIFT = 10;
+export const C_GRANULES = 11;
+export const C_SLAB_SHIFT = 12;
+export const C_OFFSET_MASK = 13;
+export const C_CAPACITY = 14;
+export const C_ORDER = 15;
+export const C_CONSTRUCTOR = 16;
+export const C_TEMPLATE_BYTES = 17;
+export const C_NODE = 18;
+export const C_USER_OFFSET = 19;
+export const C_USER_SIZE = 20;
+export const C_NAME_LENGTH = 21;
+export const C_PARKED = 22;
+export const PARKED_MAX = 10;
+export const C_NAME = 32;
+export const NAME_BYTES = 128;
+
+/** Longest template of bytes that a cache may be created with. */
+export const TEMPLATE_BYTES_MAX: number = 1 << 16;
+
+export const PAGE_WORDS = 16;
+export const PAGE_WORDS_SHIFT = 4;
+
+export const SHEAF_WORDS_SHIFT = 8;
+export const SHEAF_WORDS: number = 1 << SHEAF_WORDS_SHIFT;
+/** Object n of a sheaf has its entry at word n << 1, and the byte offset of its state in the word behind. */
+export const PAIR_SHIFT = 1;
+/** Objects that a sheaf has room for. */
+export const SHEAF_CAPACITY: number = (SHEAF_WORDS >>> PAIR_SHIFT) - 1;
+/** Full sheaves that a barn keeps, as in Linux (MAX_FULL_SHEAVES). */
+export const BARN_FULL_MAX = 10;
+/** Sheaves beyond two a CPU and a full barn: for exchanges under way and for prefilled sheaves. */
+const SHEAVES_SPARE = 70;
+
+export const PAGE_SHIFT_MIN = 12;
+export const PAGE_SHIFT_MAX = 16;
+export const CPUS_MAX = 1024;
+export const CACHES_DEFAULT = 256;
+
+/** What fixes the size of every section. */
+export interface Geometry {
+  readonly pageShift: number;
+  /** First frame that the heap may use; at least 1, so that address 0 is NULL. */
+  readonly startFrame: number;
+  /** End (exclusive) of the frames that the heap may grow to. */
+  readonly maxFrames: number;
+  readonly cpus: number;
+  readonly nodes: number;
+  readonly caches: number;
+}
+
+/** Where every section of the metadata begins; pure function of the geometry. */
+export interface Layout extends Geometry {
+  readonly cpuRecords: number;
+  readonly cacheTable: number;
+  readonly vmemMap: number;
+  /** One bit a frame: free. */
+  readonly freeBitmap: number;
+  readonly bitmapWords: number;
+  /** One bitmap of `bitmapWords` a cache: unowned slabs with free objects. */
+  readonly partialBitmaps: number;
+  /** One bitmap of `barnWords` a cache and node: full sheaves. */
+  readonly barns: number;
+  readonly barnWords: number;
+  readonly sheaves: number;
+  /** Sheaves of each cache. */
+  readonly sheavesPerCache: number;
+  readonly templates: number;
+  /** Byte offset of state region r. */
+  readonly stateRegions: readonly number[];
+  readonly totalBytes: number;
+}
+
+const alignToLine = (words: number): number => Math.ceil(words / LINE_WORDS) * LINE_WORDS;
+
+/** Lays the sections out one behind the other, each on a cache line of its own. */
+export function layoutOf(geometry: Geometry): Layout {
+  const { pageShift, maxFrames, cpus, nodes, caches } = geometry;
+  let end = HEADER_WORDS;
+  const section = (words: number): number => {
+    const start = end;
+    end = alignToLine(end + words);
+    return start;
+  };
+  const bitmapWords = alignToLine(Math.ceil(maxFrames / 32));
+  const sheavesPerCache = 2 * cpus + nodes * BARN_FULL_MAX + SHEAVES_SPARE;
+  const barnWords = Math.ceil(sheavesPerCache / 32);
+  const cpuRecords = section(cpus * CPU_WORDS);
+  const cacheTable = section(caches * CACHE_WORDS);
+  const vmemMap = section(maxFrames * PAGE_WORDS);
+  const freeBitmap = section(bitmapWords);
+  const partialBitmaps = section(caches * bitmapWords);
+  const barns = section(caches * nodes * barnWords);
+  const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS);
+  const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
+  const stateRegions: number[] = [];
+  for (let r = 0; r <= pageShift - GRANULE_SHIFT; r++) {
+    stateRegions.push(section(Math.ceil((maxFrames * 2 ** r) / 2 ** WORD_SHIFT)) << WORD_SHIFT);
+  }
+  return {
+    ...geometry,
+    cpuRecords,
+    cacheTable,
+    vmemMap,
+    freeBitmap,
+    bitmapWords,
+    partialBitmaps,
+    barns,
+    barnWords,
+    sheaves,
+    sheavesPerCache,
+    templates,
+    stateRegions,
+    totalBytes: end << WORD_SHIFT,
+  };
+}
+
+/** Word offset of the descriptor of frame `pfn`. */
+export function pageAt(layout: Layout, pfn: number): number {
+  return layout.vmemMap + (pfn << PAGE_WORDS_SHIFT);
+}
+
+/** Word offset of the descriptor of cache `id`. */
+export function cacheAt(layout: Layout, id: number): number {
+  return layout.cacheTable + id * CACHE_WORDS;
+}
+
+/** Word offset of the record of CPU `cpu`. */
+export function cpuAt(layout: Layout, cpu: number): number {
+  return layout.cpuRecords + cpu * CPU_WORDS;
+}
+
+/** Word offset of the first sheaf of cache `id`. */
+export function sheavesAt(layout: Layout, id: number): number {
+  return layout.sheaves + id * layout.sheavesPerCache * SHEAF_WORDS;
+}
+
+/** Word offset of the barn of cache `id` on `node`. */
+export function barnAt(layout: Layout, id: number, node: number): number {
+  return layout.barns + (id * layout.nodes + node) * layout.barnWords;
+}
+
+/** Word offset of the partial bitmap of cache `id`. */
+export function partialAt(layout: Layout, id: number): number {
+  return layout.partialBitmaps + id * layout.bitmapWords;
+}
+
+/** Byte offset of the template of cache `id`. */
+export function templateAt(layout: Layout, id: number): number {
+  return (layout.templates << WORD_SHIFT) + id * TEMPLATE_BYTES_MAX;
+}
+
+/** First frame of `node`; nodes are equal windows of the frames. */
+export function nodeStart(layout: Layout, node: number): number {
+  const frames = layout.maxFrames - layout.startFrame;
+  return layout.startFrame + Math.floor((frames * node) / layout.nodes);
+}
+
+/** Bytes of the heap's window up to frame `end`; page 0, which is never used, counts where the window begins at 0. */
+export function windowBytes(layout: Layout, end: number): number {
+  return (end - (layout.startFrame === 1 ? 0 : layout.startFrame)) * 2 ** layout.pageShift;
+}
+
+/** The node that frame `pfn` belongs to. */
+export function nodeOf(layout: Layout, pfn: number): number {
+  let node = 0;
+  while (node + 1 < layout.nodes && nodeStart(layout, node + 1) <= pfn) node++;
+  return node;
+}

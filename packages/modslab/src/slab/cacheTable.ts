@@ -1,0 +1,317 @@
+/**
+ * The table of cache descriptors (memory/layout.ts draws one). A descriptor's state word is its claim:
+ *
+ *     31 … 16 generation │ 14 … 4 creator + 1 │ 3 … 0 status          [A]
+ *
+ *     NONE ──▶ CREATING ──▶ CANDIDATE ──▶ READY ──destroy──▶ DYING ──▶ CREATING (reused)
+ *                  └────────────┴──▶ NONE
+ *
+ * Names are unique without a lock. A creator fills its descriptor, makes it a CANDIDATE, and then looks at all others:
+ * a READY one of its name wins, so it withdraws; a CANDIDATE of its name is made to withdraw (compare-and-swap to
+ * NONE). Only a candidate that nobody made withdraw becomes READY. All these are atomic, hence in one order: of two
+ * candidates at least one sees the other, so never do both become READY. Both may lose; then they try again.
+ *
+ * A DYING cache is one whose user has destroyed it while other CPUs still keep objects of it in their sheaves. They
+ * drain them at their next slow path (the header's epoch tells them). Its descriptor may be reused once no slab
+ * carries its number and no sheaf of it is owned.
+ *
+ * Slot 0 is never used: a page that carries no slab has cache number 0, which fails the fast path's first test.
+ *
+ * | killed here                          | ⇒ reap does this                          |
+ * |--------------------------------------|-------------------------------------------|
+ * | CREATING or CANDIDATE                | NONE                                      |
+ * | DYING, its empty slabs not yet released | releases them                             |
+ */
+
+import { killPoint } from '../memory/assert.ts';
+import type { Cpu } from '../memory/cpu.ts';
+import { invalid, SlabError } from '../memory/errors.ts';
+import {
+  C_ALIGN,
+  C_CAPACITY,
+  C_CONSTRUCTOR,
+  C_FLAGS,
+  C_FRAMES,
+  C_GRANULES,
+  C_NAME,
+  C_NAME_LENGTH,
+  C_NODE,
+  C_OBJECTS,
+  C_OFFSET_MASK,
+  C_ORDER,
+  C_PARKED,
+  C_RECIPROCAL,
+  C_RECIPROCAL_SHIFT,
+  C_SIZE,
+  C_SLAB_SHIFT,
+  C_STATE_SHIFT,
+  C_STATES,
+  C_STRIDE,
+  C_TEMPLATE_BYTES,
+  C_USER_OFFSET,
+  C_USER_SIZE,
+  cacheAt,
+  GRANULE_SHIFT,
+  NAME_BYTES,
+  PARKED_MAX,
+  pageAt,
+  SHEAF_WORDS,
+  sheavesAt,
+  TEMPLATE_BYTES_MAX,
+  templateAt,
+  WORD_SHIFT,
+} from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import { decodeText, encodeText } from '../memory/text.ts';
+import { cacheOf, PAGE_FLAGS } from '../page/page.ts';
+import { slabGeometry } from './geometry.ts';
+import type { CacheSpec } from './slabAllocator.ts';
+
+export const CACHE_NONE = 0;
+export const CACHE_CREATING = 1;
+export const CACHE_CANDIDATE = 2;
+export const CACHE_READY = 3;
+export const CACHE_DYING = 4;
+const STATUS_MASK = 15;
+const CREATOR_SHIFT = 4;
+const CREATOR_MASK = 0x7ff;
+const GENERATION_SHIFT = 16;
+
+export const CONSTRUCTOR_NONE = 0;
+export const CONSTRUCTOR_FUNCTION = 1;
+export const CONSTRUCTOR_TEMPLATE = 2;
+
+/** Two creators of one name make each other withdraw at most this often before one is told so. */
+const NAME_TRIES = 16;
+
+export const cacheStatus = (state: number): number => state & STATUS_MASK;
+export const cacheCreator = (state: number): number => (state >>> CREATOR_SHIFT) & CREATOR_MASK;
+export const cacheGeneration = (state: number): number => state >>> GENERATION_SHIFT;
+const stateWord = (status: number, creator: number, generation: number): number =>
+  ((generation & 0xffff) << GENERATION_SHIFT) | (creator << CREATOR_SHIFT) | status;
+
+/** The descriptors of a heap, as one CPU works on them. */
+export class CacheTable {
+  private readonly metadata: Metadata;
+  private readonly m: Int32Array;
+  private readonly cpu: Cpu;
+
+  constructor(metadata: Metadata, cpu: Cpu) {
+    this.metadata = metadata;
+    this.m = metadata.m;
+    this.cpu = cpu;
+  }
+
+  /** Creates a descriptor and makes it READY. Returns its number. Cost: O(caches), a few atomics. */
+  create(spec: CacheSpec): number {
+    const name = encodeText(spec.name);
+    if (name.length > NAME_BYTES)
+      invalid(`a cache's name has at most ${NAME_BYTES} bytes of UTF-8: '${spec.name}'`);
+    if (decodeText(name, 0, name.length) !== spec.name) invalid(`a cache's name must be well-formed Unicode`);
+    if (spec.ctor instanceof Uint8Array && spec.ctor.length > TEMPLATE_BYTES_MAX) {
+      invalid(`a template has at most ${TEMPLATE_BYTES_MAX} bytes, not ${spec.ctor.length}`, spec.name);
+    }
+    for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
+      if (this.find(spec.name) !== 0)
+        invalid(`there is a cache '${spec.name}' already: open it with heap.cache()`, spec.name);
+      const id = this.claimSlot();
+      killPoint('cache.created-slot');
+      const state = Atomics.load(this.m, cacheAt(this.metadata.layout, id));
+      this.fillIn(id, spec, name);
+      if (this.publish(id, cacheGeneration(state), spec.name)) return id;
+    }
+    throw new SlabError(
+      'EBUSY',
+      `another thread is creating a cache '${spec.name}' too`,
+      undefined,
+      spec.name,
+    );
+  }
+
+  /** The number of the READY cache of that name, or 0. */
+  find(name: string): number {
+    const { m, metadata } = this;
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      const state = Atomics.load(m, cacheAt(metadata.layout, id));
+      if (cacheStatus(state) === CACHE_READY && this.name(id) === name) return id;
+    }
+    return 0;
+  }
+
+  /** Numbers of all READY caches. */
+  ready(): number[] {
+    const { m, metadata } = this;
+    const ids: number[] = [];
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      if (cacheStatus(Atomics.load(m, cacheAt(metadata.layout, id))) === CACHE_READY) ids.push(id);
+    }
+    return ids;
+  }
+
+  name(id: number): string {
+    const cache = cacheAt(this.metadata.layout, id);
+    return decodeText(this.metadata.s, (cache + C_NAME) << WORD_SHIFT, this.m[cache + C_NAME_LENGTH]);
+  }
+
+  /** The state word's generation, which tells a descriptor's uses apart. */
+  generation(id: number): number {
+    return cacheGeneration(Atomics.load(this.m, cacheAt(this.metadata.layout, id)));
+  }
+
+  isReady(id: number): boolean {
+    return cacheStatus(Atomics.load(this.m, cacheAt(this.metadata.layout, id))) === CACHE_READY;
+  }
+
+  isDying(id: number): boolean {
+    return cacheStatus(Atomics.load(this.m, cacheAt(this.metadata.layout, id))) === CACHE_DYING;
+  }
+
+  /** READY → DYING. False if somebody else destroyed it first. */
+  beginDestroy(id: number): boolean {
+    const at = cacheAt(this.metadata.layout, id);
+    const state = Atomics.load(this.m, at);
+    if (cacheStatus(state) !== CACHE_READY) return false;
+    return (
+      Atomics.compareExchange(this.m, at, state, stateWord(CACHE_DYING, 0, cacheGeneration(state))) === state
+    );
+  }
+
+  /** For reap: gives up what a dead creator had begun. */
+  abandon(creator: number): void {
+    const { m, metadata } = this;
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      const at = cacheAt(metadata.layout, id);
+      const state = Atomics.load(m, at);
+      const status = cacheStatus(state);
+      if ((status === CACHE_CREATING || status === CACHE_CANDIDATE) && cacheCreator(state) === creator) {
+        Atomics.compareExchange(m, at, state, stateWord(CACHE_NONE, 0, cacheGeneration(state)));
+      }
+    }
+  }
+
+  private claimSlot(): number {
+    const { m, metadata, cpu } = this;
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      const at = cacheAt(metadata.layout, id);
+      const state = Atomics.load(m, at);
+      const status = cacheStatus(state);
+      if (status !== CACHE_NONE && !(status === CACHE_DYING && this.isGone(id))) continue;
+      const claimed = stateWord(CACHE_CREATING, cpu.owner, cacheGeneration(state) + 1);
+      if (Atomics.compareExchange(m, at, state, claimed) === state) return id;
+    }
+    throw new SlabError(
+      'ENOMEM',
+      `all ${metadata.layout.caches - 1} cache descriptors are in use: destroy a cache`,
+    );
+  }
+
+  /** Whether nothing of a DYING cache is left: no slab, no sheaf that a CPU or a barn has. */
+  private isGone(id: number): boolean {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const sheaves = sheavesAt(layout, id);
+    for (let i = 0; i < layout.sheavesPerCache; i++) {
+      if (Atomics.load(m, sheaves + i * SHEAF_WORDS) !== 0) return false;
+    }
+    for (let pfn = layout.startFrame; pfn < layout.maxFrames; pfn++) {
+      if (cacheOf(m[pageAt(layout, pfn) + PAGE_FLAGS]) === id) return false;
+    }
+    return true;
+  }
+
+  private fillIn(id: number, spec: CacheSpec, name: Uint8Array): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const cache = cacheAt(layout, id);
+    const geometry = slabGeometry(spec.size, spec.align, spec.flags, layout.pageShift);
+    m[cache + C_SIZE] = spec.size;
+    m[cache + C_STRIDE] = geometry.stride;
+    m[cache + C_ALIGN] = geometry.align;
+    m[cache + C_FLAGS] = spec.flags;
+    m[cache + C_FRAMES] = geometry.frames;
+    m[cache + C_OBJECTS] = geometry.objects;
+    m[cache + C_RECIPROCAL] = geometry.reciprocal;
+    m[cache + C_RECIPROCAL_SHIFT] = geometry.reciprocalShift;
+    m[cache + C_STATES] = layout.stateRegions[geometry.stateRegion] ?? 0;
+    m[cache + C_STATE_SHIFT] = geometry.stateShift;
+    m[cache + C_GRANULES] = geometry.granules;
+    m[cache + C_SLAB_SHIFT] = geometry.slabShift;
+    m[cache + C_OFFSET_MASK] = geometry.offsetMask;
+    m[cache + C_CAPACITY] = geometry.capacity;
+    m[cache + C_ORDER] = geometry.order;
+    m[cache + C_NODE] = spec.node;
+    m[cache + C_USER_OFFSET] = spec.useroffset;
+    m[cache + C_USER_SIZE] = spec.usersize;
+    for (let i = 0; i < PARKED_MAX; i++) m[cache + C_PARKED + i] = 0;
+    m[cache + C_NAME_LENGTH] = name.length;
+    metadata.s.set(name, (cache + C_NAME) << WORD_SHIFT);
+    this.fillInConstructor(id, spec.ctor);
+  }
+
+  private fillInConstructor(id: number, constructor: CacheSpec['ctor']): void {
+    const { m, s, layout } = this.metadata;
+    const cache = cacheAt(layout, id);
+    m[cache + C_TEMPLATE_BYTES] = 0;
+    if (constructor === undefined) {
+      m[cache + C_CONSTRUCTOR] = CONSTRUCTOR_NONE;
+    } else if (typeof constructor === 'function') {
+      m[cache + C_CONSTRUCTOR] = CONSTRUCTOR_FUNCTION;
+    } else {
+      m[cache + C_CONSTRUCTOR] = CONSTRUCTOR_TEMPLATE;
+      m[cache + C_TEMPLATE_BYTES] = constructor.length;
+      s.set(constructor, templateAt(layout, id));
+    }
+  }
+
+  private publish(id: number, generation: number, name: string): boolean {
+    const { m, metadata, cpu } = this;
+    const at = cacheAt(metadata.layout, id);
+    const candidate = stateWord(CACHE_CANDIDATE, cpu.owner, generation);
+    Atomics.store(m, at, candidate);
+    killPoint('cache.candidate');
+    if (this.makeOthersWithdraw(id, name)) {
+      return Atomics.compareExchange(m, at, candidate, stateWord(CACHE_READY, 0, generation)) === candidate;
+    }
+    Atomics.compareExchange(m, at, candidate, stateWord(CACHE_NONE, 0, generation));
+    return false;
+  }
+
+  /** False if a READY cache has the name. */
+  private makeOthersWithdraw(own: number, name: string): boolean {
+    const { m, metadata } = this;
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      if (id === own) continue;
+      const at = cacheAt(metadata.layout, id);
+      const state = Atomics.load(m, at);
+      const status = cacheStatus(state);
+      if ((status !== CACHE_CANDIDATE && status !== CACHE_READY) || this.name(id) !== name) continue;
+      if (status === CACHE_READY) return false;
+      const withdrawn = stateWord(CACHE_NONE, 0, cacheGeneration(state));
+      const found = Atomics.compareExchange(m, at, state, withdrawn);
+      if (found !== state && cacheStatus(found) === CACHE_READY) return false;
+    }
+    return true;
+  }
+}
+
+/** The byte offset of the state of the object that `entry` (an object of cache `id`) names. */
+export function stateAt(m: Int32Array, cache: number, entry: number): number {
+  const offset = entry & m[cache + C_OFFSET_MASK];
+  const index = Math.imul(offset, m[cache + C_RECIPROCAL]) >>> m[cache + C_RECIPROCAL_SHIFT];
+  return m[cache + C_STATES] + ((entry >>> m[cache + C_SLAB_SHIFT]) << m[cache + C_STATE_SHIFT]) + index;
+}
+
+/** The byte offset of the state of the first object of the slab at frame `head`. */
+export function firstStateAt(m: Int32Array, cache: number, head: number): number {
+  return m[cache + C_STATES] + ((head >>> m[cache + C_ORDER]) << m[cache + C_STATE_SHIFT]);
+}
+
+/** The first frame of the slab that `entry` lies in. */
+export function headOf(m: Int32Array, cache: number, entry: number): number {
+  return (entry >>> m[cache + C_SLAB_SHIFT]) << m[cache + C_ORDER];
+}
+
+/** The entry of the first object of the slab at frame `head`. */
+export function firstEntryOf(pageShift: number, head: number): number {
+  return head << (pageShift - GRANULE_SHIFT);
+}

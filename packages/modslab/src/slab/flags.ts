@@ -1,0 +1,59 @@
+/** Flags of a cache, named as Linux names them. */
+
+/** A union of `SLAB` bits. */
+export type SlabFlags = number;
+
+export const SLAB: {
+  readonly HWCACHE_ALIGN: 1;
+  readonly PANIC: 2;
+  readonly RECLAIM_ACCOUNT: 4;
+  readonly TYPESAFE_BY_RCU: 8;
+  readonly CACHE_DMA: 16;
+  readonly NO_MERGE: 32;
+  readonly ACCOUNT: 64;
+  readonly CONSISTENCY_CHECKS: 128;
+  readonly RED_ZONE: 256;
+  readonly POISON: 512;
+  readonly STORE_USER: 1024;
+  readonly TRACE: 2048;
+  readonly FAILSLAB: 4096;
+} = {
+  /** Objects begin on cache lines of 64 bytes (half a line, a quarter… for smaller objects). */
+  HWCACHE_ALIGN: 1,
+  /** Allocation without memory throws `ENOMEM` instead of returning 0. */
+  PANIC: 2,
+  /** The objects can be given up on demand. */
+  RECLAIM_ACCOUNT: 4,
+  /** A slab's frames are reused by others only after a grace period. */
+  TYPESAFE_BY_RCU: 8,
+  /** Slabs lie in the DMA window. */
+  CACHE_DMA: 16,
+  /** Never merged with another cache. */
+  NO_MERGE: 32,
+  /** Charged to a group. */
+  ACCOUNT: 64,
+  /** Checks on every free: always on in modslab, accepted for Linux's sake. */
+  CONSISTENCY_CHECKS: 128,
+  RED_ZONE: 256,
+  POISON: 512,
+  STORE_USER: 1024,
+  TRACE: 2048,
+  FAILSLAB: 4096,
+};
+
+/** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
+export const SLAB_SUPPORTED: number =
+  SLAB.HWCACHE_ALIGN |
+  SLAB.PANIC |
+  SLAB.RECLAIM_ACCOUNT |
+  SLAB.CACHE_DMA |
+  SLAB.NO_MERGE |
+  SLAB.CONSISTENCY_CHECKS;
+
+/** The names of the flags set in `flags`, for messages. */
+export function flagNames(flags: SlabFlags): string {
+  const names = Object.entries(SLAB)
+    .filter(([, bit]) => (flags & bit) !== 0)
+    .map(([name]) => name);
+  return names.join(' | ');
+}

@@ -1,0 +1,122 @@
+/**
+ * How objects lie in a slab.
+ *
+ * A slab is 2^order frames, aligned to its size, with objects from its first byte on, one every `stride` bytes; or, for
+ * objects larger than four frames, a run of exactly as many frames as one object needs. The index of the object that
+ * an address lies in takes one multiply: with `off` the distance from the slab's start and `g` the stride, both in
+ * granules,
+ *
+ *     off / g = (off * reciprocal) >>> shift        shift = b + 1 + floor(log2 g)      reciprocal = ceil(2^shift / g)
+ *
+ * which is exact for all off < 2^b (b = bits of an offset): the error of the reciprocal is below g < 2^(floor(log2 g)+1),
+ * so off times it is below 2^shift; and the product is below 2^(2b + 1) + 2^b ≤ 2^32 as b ≤ 15 (four frames of 64 KiB).
+ */
+
+import { assert } from '../memory/assert.ts';
+import { GRANULE_SHIFT } from '../memory/layout.ts';
+import { SLAB, type SlabFlags } from './flags.ts';
+
+/** Largest order of a slab with several objects; what the reciprocal is exact for. */
+const ORDER_MAX = 2;
+/** Waste that a slab may have at most, as a share: 1/8 (Linux's and illumos's bound). */
+const WASTE_SHARE = 8;
+const CACHE_LINE = 64;
+
+export interface SlabGeometry {
+  /** Bytes from one object to the next. */
+  readonly stride: number;
+  readonly align: number;
+  /** Log2 of the frames of an aligned slab; 0 for a run of exact length. */
+  readonly order: number;
+  readonly frames: number;
+  readonly objects: number;
+  readonly granules: number;
+  readonly reciprocal: number;
+  readonly reciprocalShift: number;
+  /** An entry shifted by this is the number of its slab. */
+  readonly slabShift: number;
+  /** An entry masked by this is the offset in its slab, in granules. */
+  readonly offsetMask: number;
+  /** Which region the states live in, and how far apart slabs are in it: a slab's window has 2^stateShift bytes. */
+  readonly stateRegion: number;
+  readonly stateShift: number;
+  /** Objects that a sheaf of this cache holds. */
+  readonly capacity: number;
+}
+
+/**
+ * Sheaf capacities by object size: Linux's, twice that for small objects (a batch of 1,000 then takes half the time),
+ * less for what is larger than its largest slab objects.
+ */
+function sheafCapacity(stride: number): number {
+  if (stride < 256) return 124;
+  if (stride < 1024) return 28;
+  if (stride < 4096) return 12;
+  return stride <= 8192 ? 4 : 2;
+}
+
+/** Default alignment: 8, from 16 bytes up 16; a cache line, or the half or quarter that holds the object, on demand. */
+function alignmentOf(size: number, align: number, flags: SlabFlags): number {
+  let result = Math.max(align, size < 16 ? 8 : 16);
+  if ((flags & SLAB.HWCACHE_ALIGN) !== 0) {
+    let line = CACHE_LINE;
+    while (size <= line / 2 && line > 8) line /= 2;
+    result = Math.max(result, line);
+  }
+  return result;
+}
+
+/** The smallest order with waste of at most 1/8, or the one that wastes least; -1 for runs of exact length. */
+function orderOf(stride: number, pageSize: number): number {
+  if (stride > pageSize * 2 ** ORDER_MAX) return -1;
+  let best = -1;
+  let least = 1;
+  for (let order = 0; order <= ORDER_MAX; order++) {
+    const bytes = pageSize * 2 ** order;
+    if (stride > bytes) continue;
+    const waste = (bytes % stride) / bytes;
+    if (waste <= 1 / WASTE_SHARE) return order;
+    if (waste < least) {
+      least = waste;
+      best = order;
+    }
+  }
+  const run = Math.ceil(stride / pageSize) * pageSize;
+  return (run - stride) / run < least ? -1 : best;
+}
+
+/** Lays out slabs for objects of `size` bytes. */
+export function slabGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {
+  const pageSize = 2 ** pageShift;
+  const alignment = alignmentOf(size, align, flags);
+  const stride = Math.ceil(size / alignment) * alignment;
+  const order = orderOf(stride, pageSize);
+  const exact = order < 0;
+  const frames = exact ? Math.ceil(stride / pageSize) : 2 ** order;
+  const objects = exact ? 1 : Math.floor((frames * pageSize) / stride);
+  const slabShift = pageShift - GRANULE_SHIFT + (exact ? 0 : order);
+  const granules = stride >>> GRANULE_SHIFT;
+  const log = 31 - Math.clz32(granules);
+  const reciprocalShift = objects === 1 ? 0 : slabShift + 1 + log;
+  const reciprocal = objects === 1 ? 0 : Math.ceil(2 ** reciprocalShift / granules);
+  const slots = Math.ceil((frames * pageSize) / stride);
+  const window = exact ? 0 : Math.ceil(Math.log2(slots));
+  const stateShift = Math.max(window, exact ? 0 : order);
+  assert(objects * stride <= frames * pageSize, 'objects fit their slab');
+  assert(reciprocalShift < 32, 'the reciprocal fits a word');
+  return {
+    stride,
+    align: alignment,
+    order: exact ? 0 : order,
+    frames,
+    objects,
+    granules,
+    reciprocal,
+    reciprocalShift,
+    slabShift,
+    offsetMask: 2 ** slabShift - 1,
+    stateRegion: stateShift - (exact ? 0 : order),
+    stateShift,
+    capacity: sheafCapacity(stride),
+  };
+}

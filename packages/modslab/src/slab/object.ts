@@ -1,0 +1,129 @@
+/**
+ * What an address is: the slow, complete form of the check that the fast path makes in one go. It says why an address
+ * is refused, and changes nothing.
+ */
+
+import { entryOf } from '../memory/entry.ts';
+import { checkNumber, hex, SlabError } from '../memory/errors.ts';
+import {
+  C_GRANULES,
+  C_OBJECTS,
+  C_OFFSET_MASK,
+  C_RECIPROCAL,
+  C_RECIPROCAL_SHIFT,
+  cacheAt,
+  H_FRAMES,
+  pageAt,
+} from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import {
+  cacheOf,
+  isLive,
+  KIND_LARGE,
+  KIND_NONE,
+  KIND_PAGES,
+  KIND_SLAB,
+  KIND_SLAB_TAIL,
+  kindOf,
+  PAGE_FLAGS,
+  PAGE_HEAD,
+  PAGE_LAST,
+} from '../page/page.ts';
+import { type CacheTable, stateAt } from './cacheTable.ts';
+
+/** The frame that an address lies in. Throws `TypeError` or `EFAULT` unless the heap has that frame. */
+export function checkAddress(metadata: Metadata, address: number): number {
+  const { m, layout } = metadata;
+  checkNumber('an address', address);
+  const pfn = address >>> layout.pageShift;
+  if (address >>> 0 !== address || pfn < layout.startFrame || pfn >= m[H_FRAMES]) {
+    throw new SlabError('EFAULT', `${hex(address)} is not an address of this heap`, address);
+  }
+  return pfn;
+}
+
+/** Index of the object of cache `id` that begins at `address`, or -1. */
+function objectIndex(metadata: Metadata, id: number, address: number): number {
+  const { m, layout } = metadata;
+  const cache = cacheAt(layout, id);
+  const offset = entryOf(address) & m[cache + C_OFFSET_MASK];
+  const index = Math.imul(offset, m[cache + C_RECIPROCAL]) >>> m[cache + C_RECIPROCAL_SHIFT];
+  const begins = (address & 7) === 0 && Math.imul(index, m[cache + C_GRANULES]) === offset;
+  return begins && index < m[cache + C_OBJECTS] ? index : -1;
+}
+
+function refuse(metadata: Metadata, address: number, page: number, table: CacheTable): never {
+  const { m } = metadata;
+  const flags = m[page + PAGE_FLAGS];
+  const head = pageAt(metadata.layout, m[page + PAGE_HEAD]);
+  if (kindOf(flags) !== KIND_NONE && kindOf(m[head + PAGE_FLAGS]) === KIND_PAGES) {
+    throw new SlabError(
+      'EFAULT',
+      `${hex(address)} lies in pages, not in an object: freePages gives them back`,
+      address,
+    );
+  }
+  if (kindOf(flags) !== KIND_NONE) {
+    const object = m[page + PAGE_HEAD] * 2 ** metadata.layout.pageShift;
+    throw new SlabError('EINTERIOR', `${hex(address)} lies inside the object at ${hex(object)}`, address);
+  }
+  const last = m[page + PAGE_LAST];
+  const id = cacheOf(last);
+  const wasObject = kindOf(last) === KIND_SLAB || kindOf(last) === KIND_SLAB_TAIL;
+  const wasLarge = kindOf(last) === KIND_LARGE && address % 2 ** metadata.layout.pageShift === 0;
+  if (wasLarge || (wasObject && objectIndex(metadata, id, address) >= 0)) {
+    const name = wasObject ? table.name(id) : undefined;
+    throw new SlabError('EDOUBLEFREE', `${hex(address)} is free already, and so is its page`, address, name);
+  }
+  throw new SlabError('EFAULT', `${hex(address)} lies in a page that holds no objects`, address);
+}
+
+/**
+ * The number of the cache that the live object at `address` belongs to; throws `EFAULT`, `EINTERIOR`, `EDOUBLEFREE`, or
+ * `ECACHE` if it is not of cache `expected` (0: any). Large objects are not slab objects: they are refused here.
+ */
+export function checkObject(
+  metadata: Metadata,
+  address: number,
+  expected: number,
+  table: CacheTable,
+): number {
+  const { m, s, layout } = metadata;
+  const page = pageAt(layout, checkAddress(metadata, address));
+  const flags = m[page + PAGE_FLAGS];
+  const kind = kindOf(flags);
+  if (kind === KIND_LARGE && expected !== 0) {
+    const name = table.name(expected);
+    throw new SlabError(
+      'ECACHE',
+      `${hex(address)} is not of cache '${name}': kmalloc made it`,
+      address,
+      name,
+    );
+  }
+  if (kind !== KIND_SLAB && kind !== KIND_SLAB_TAIL) refuse(metadata, address, page, table);
+  const id = cacheOf(flags);
+  if (objectIndex(metadata, id, address) < 0) {
+    const name = table.name(id);
+    throw new SlabError(
+      'EINTERIOR',
+      `${hex(address)} is not the first byte of an object of '${name}'`,
+      address,
+      name,
+    );
+  }
+  if (!isLive(s[stateAt(m, cacheAt(layout, id), entryOf(address))])) {
+    const name = table.name(id);
+    throw new SlabError('EDOUBLEFREE', `${hex(address)} of cache '${name}' is free already`, address, name);
+  }
+  if (expected !== 0 && id !== expected) {
+    const [name, wanted] = [table.name(id), table.name(expected)];
+    throw new SlabError(
+      'ECACHE',
+      `${hex(address)} is of cache '${name}', not of '${wanted}'`,
+      address,
+      wanted,
+    );
+  }
+  return id;
+}

@@ -1,0 +1,569 @@
+/**
+ * Sheaves: the caching derivation (Linux 7.0's percpu sheaves; what the letters of 2006 call a "derived caching
+ * allocator"). `sheaved(base)` hands out and takes back objects without any atomic operation.
+ *
+ * A sheaf is 256 words of shared metadata:
+ *
+ *     word 0          owner [A]: 0 nobody, empty · CPU + 1 · IN_BARN full, in a barn
+ *     words 2n, 2n+1  object n = 1 … 124 [P]: its entry (granules; 0 none), and the byte offset of its state
+ *
+ * A sheaf of n objects has them at 1 … n. The offset of the state spares a pop the division; it is written before the
+ * entry, so a non-zero entry always has its own.
+ *
+ * Each cache has a fixed pool of sheaves. A CPU owns up to two of each, *main* and *spare* (full or empty), while it
+ * uses the cache; a *barn* for each cache and node keeps up to 10 full ones, as a bitmap over the pool's numbers. A
+ * sheaf's owner word is its claim; its bit in a barn's bitmap is an index, changed by its owner only:
+ *
+ *     take from a barn:   owner IN_BARN → me (compare-and-swap); clear the bit
+ *     put into a barn:    set the bit; owner me → IN_BARN (store)
+ *     give up, empty:     owner me → 0 (store)
+ *
+ * This CPU's *hot words*, 16 a cache, are in plain memory of its thread: nothing in them is needed to recover.
+ *
+ *     0 COUNT  objects in main                      3 SPARE       word offset, or 0
+ *     1 LIMIT  capacity; 0: cache not in use        4 SPARE_FULL  1 if the spare is full, else it is empty
+ *     2 MAIN   word offset of the main sheaf        5 GENERATION  of the descriptor
+ *
+ *     push:  state's offset, then entry → main[n + 1];  state ← CACHED;  count ← n + 1
+ *     pop:   state ← LIVE;  count ← n - 1;  main[n] ← 0
+ *
+ * So whatever its last instruction was, *every non-zero entry of a dead CPU's sheaves is an object that nobody has*:
+ *
+ * | killed here                                    | ⇒ reap does this                            |
+ * |------------------------------------------------|---------------------------------------------|
+ * | push: entry written, state LIVE                | puts it back: its owner had freed it        |
+ * | pop: state LIVE, entry not cleared             | puts it back: nobody had got it             |
+ * | barn: claimed, its bit still set               | clears the bit, puts the entries back       |
+ * | barn: bit set, owner not yet IN_BARN           | the same                                    |
+ * | an empty sheaf claimed                         | owner ← 0                                   |
+ */
+
+import { killPoint } from '../memory/assert.ts';
+import { clearBit, countSet, hasBit, nextSet, setBit } from '../memory/bitmap.ts';
+import {
+  type Cpu,
+  N_ALLOC_SLOW,
+  N_BARN_GET,
+  N_BARN_PUT,
+  N_FREE_SLOW,
+  N_SHEAF_SWAP,
+  N_SLABS_FREED,
+} from '../memory/cpu.ts';
+import { addressOf, entryOf } from '../memory/entry.ts';
+import { invalid } from '../memory/errors.ts';
+import type { GfpFlags } from '../memory/gfp.ts';
+import {
+  BARN_FULL_MAX,
+  barnAt,
+  C_CAPACITY,
+  C_STATE,
+  cacheAt,
+  GRANULE_SHIFT,
+  H_EPOCH,
+  PAIR_SHIFT,
+  pageAt,
+  SHEAF_CAPACITY,
+  SHEAF_WORDS_SHIFT,
+  sheavesAt,
+} from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import {
+  CACHE_SHIFT,
+  CACHED,
+  LIVE,
+  LIVE_MARKED,
+  PAGE_BASE,
+  PAGE_RECIPROCAL,
+  PAGE_RECIPROCAL_SHIFT,
+  PAGE_STATES,
+  PAGE_STRIDE,
+} from '../page/page.ts';
+import { NODE_ANY } from '../page/pageAllocator.ts';
+import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
+import { checkObject } from './object.ts';
+import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+
+/** Owner of a full sheaf that a barn keeps: no CPU's number + 1. */
+export const IN_BARN = 0x7ff;
+
+/** Hot words of a cache begin at its number shifted by this: what the FLAGS of its pages hold (page/page.ts). */
+export const HOT_SHIFT: number = CACHE_SHIFT;
+const COUNT = 0;
+const LIMIT = 1;
+const MAIN = 2;
+const SPARE = 3;
+const SPARE_FULL = 4;
+const GENERATION = 5;
+const HOT_WORDS: number = 1 << HOT_SHIFT;
+
+export class Sheaves implements SlabAllocator {
+  readonly name: string;
+  readonly pageAllocatorName: string;
+  readonly base: SlabAllocator;
+  private readonly table: CacheTable;
+  private readonly metadata: Metadata;
+  readonly m: Int32Array;
+  private readonly s: Uint8Array;
+  private readonly cpu: Cpu;
+  /** This thread's hot words of all caches. */
+  private readonly hot: Int32Array;
+  private epoch: number;
+
+  constructor(metadata: Metadata, cpu: Cpu, base: SlabAllocator, table: CacheTable) {
+    this.metadata = metadata;
+    this.m = metadata.m;
+    this.s = metadata.s;
+    this.cpu = cpu;
+    this.base = base;
+    this.table = table;
+    this.name = `sheaved:${base.name}`;
+    this.pageAllocatorName = base.pageAllocatorName;
+    this.hot = new Int32Array(metadata.layout.caches << HOT_SHIFT);
+    this.epoch = this.m[H_EPOCH];
+  }
+
+  /** The fast path of allocation: an object of main, or 0 if it has none. No Atomics; a line of a sheaf, one of states. */
+  pop(slot: number): Address {
+    const { hot, m } = this;
+    const n = hot[slot | COUNT];
+    if (n === 0) return 0;
+    const at = (hot[slot | MAIN] + (n << PAIR_SHIFT)) | 0;
+    const entry = m[at];
+    this.s[m[at + 1]] = LIVE;
+    hot[slot | COUNT] = n - 1;
+    m[at] = 0;
+    return addressOf(entry);
+  }
+
+  /**
+   * The fast path of freeing: takes back `address`, which lies in the page that `page` describes, of the cache at `slot`,
+   * if it passes all checks and main has room; false leaves everything to the slow path. No Atomics; the line of the
+   * page descriptor, one of states, one of a sheaf.
+   */
+  push(slot: number, page: number, address: Address): boolean {
+    const { hot, m, s } = this;
+    const n = (hot[slot | COUNT] + 1) | 0;
+    if (n > hot[slot | LIMIT]) return false;
+    const offset = (address - m[page | PAGE_BASE]) | 0;
+    const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+    const state = (m[page | PAGE_STATES] + index) | 0;
+    if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== LIVE) return false;
+    const at = (hot[slot | MAIN] + (n << PAIR_SHIFT)) | 0;
+    m[at + 1] = state;
+    m[at] = entryOf(address);
+    s[state] = CACHED;
+    hot[slot | COUNT] = n;
+    return true;
+  }
+
+  /** After `pop` found nothing: once more, if the spare is full. Still no Atomics. */
+  popSpare(slot: number): Address {
+    if (this.hot[slot | SPARE_FULL] === 0) return 0;
+    this.swap(slot);
+    return this.pop(slot);
+  }
+
+  /** After `push` was refused: once more, if that was because main is full and the spare is empty. Still no Atomics. */
+  pushSpare(slot: number, page: number, address: Address): boolean {
+    const { hot } = this;
+    const isFull = hot[slot | COUNT] >= hot[slot | LIMIT];
+    if (!isFull || hot[slot | SPARE] === 0 || hot[slot | SPARE_FULL] === 1) return false;
+    this.swap(slot);
+    return this.push(slot, page, address);
+  }
+
+  /** Undoes the last `push` of a cache, which nothing has followed. */
+  unpush(slot: number): void {
+    const { hot, m } = this;
+    const n = hot[slot | COUNT];
+    const at = hot[slot | MAIN] + (n << PAIR_SHIFT);
+    this.s[m[at + 1]] = LIVE;
+    hot[slot | COUNT] = n - 1;
+    m[at] = 0;
+  }
+
+  /**
+   * Marks a live object as one of a bulk free, so that a second mention of it is seen. The mark alone changes nothing:
+   * `unmark` takes it back. The object has been checked.
+   */
+  mark(cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE_MARKED;
+  }
+
+  isMarked(cache: number, address: Address): boolean {
+    const { m, s, metadata } = this;
+    return s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] === LIVE_MARKED;
+  }
+
+  /** The opposite of `mark`. */
+  unmark(cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
+  }
+
+  create(spec: CacheSpec): number {
+    return this.base.create(spec);
+  }
+
+  alloc(cache: number, gfp: GfpFlags): Address {
+    return this.pop(cache << HOT_SHIFT) || this.allocSlow(cache, gfp);
+  }
+
+  allocNode(cache: number, gfp: GfpFlags, node: number): Address {
+    this.cpu.checkOnline();
+    return this.base.allocNode(cache, gfp, node);
+  }
+
+  free(cache: number, address: Address): void {
+    this.freeSlow(address, cache);
+  }
+
+  /** Allocation with an empty main: spare, barn, slabs, in this order. 0 without memory. */
+  allocSlow(cache: number, gfp: GfpFlags): Address {
+    this.enterSlowPath();
+    this.cpu.count(N_ALLOC_SLOW);
+    const slot = cache << HOT_SHIFT;
+    // A pass fails only after it made a slab, whose constructor may have used up what there was: bounded all the same.
+    for (let attempt = 0; attempt < 8; attempt++) {
+      if (!this.open(cache)) return this.base.allocNode(cache, gfp, NODE_ANY);
+      if (this.hot[slot | COUNT] === 0) this.refill(cache, slot, gfp);
+      const address = this.pop(slot);
+      if (address !== 0) return address;
+      if (!this.base.construct(cache, gfp, NODE_ANY)) return 0;
+      // The constructor is the user's: it may have detached this thread, or destroyed the cache.
+      this.enterSlowPath();
+      if (!this.table.isReady(cache)) invalid('the cache was destroyed by its own constructor');
+    }
+    return 0;
+  }
+
+  /** Every check of a free, with its error; then room is made, and the object taken back. `expected` 0: any cache. */
+  freeSlow(address: Address, expected: number): void {
+    this.enterSlowPath();
+    this.cpu.count(N_FREE_SLOW);
+    const cache = checkObject(this.metadata, address, expected, this.table);
+    const slot = cache << HOT_SHIFT;
+    if (this.open(cache)) {
+      if (this.hot[slot | COUNT] >= this.hot[slot | LIMIT]) this.makeRoom(cache, slot);
+      const page = pageAt(this.metadata.layout, address >>> this.metadata.layout.pageShift);
+      if (this.push(slot, page, address)) return;
+    }
+    this.base.free(cache, address);
+  }
+
+  fill(cache: number, sheaf: number, have: number, want: number, gfp: GfpFlags, node: number): number {
+    return this.base.fill(cache, sheaf, have, want, gfp, node);
+  }
+
+  construct(cache: number, gfp: GfpFlags, node: number): boolean {
+    return this.base.construct(cache, gfp, node);
+  }
+
+  drain(cache: number, sheaf: number, from: number, to: number): void {
+    this.base.drain(cache, sheaf, from, to);
+  }
+
+  validPointer(cache: number, address: Address): boolean {
+    return this.base.validPointer(cache, address);
+  }
+
+  objectSize(cache: number): number {
+    return this.base.objectSize(cache);
+  }
+
+  getObjects(cache: number): SlabCounts {
+    return this.base.getObjects(cache);
+  }
+
+  /** Puts what this CPU and the barns have cached back into the slabs, then shrinks those. */
+  shrink(cache: number): number {
+    this.enterSlowPath();
+    const before = this.cpu.counted(N_SLABS_FREED);
+    this.close(cache);
+    this.drainBarns(cache);
+    this.base.shrink(cache);
+    return this.cpu.counted(N_SLABS_FREED) - before;
+  }
+
+  destroy(cache: number): void {
+    this.close(cache);
+    this.drainBarns(cache);
+    this.base.destroy(cache);
+  }
+
+  /** Gives up this CPU's sheaves of every cache. */
+  closeAll(): void {
+    for (let cache = 1; cache < this.metadata.layout.caches; cache++) this.close(cache);
+  }
+
+  /** For detach: gives up all sheaves; what was the last of a destroyed cache is released. */
+  leave(): void {
+    killPoint('cpu.leaving');
+    this.closeAll();
+    for (let cache = 1; cache < this.metadata.layout.caches; cache++) {
+      if (!this.table.isReady(cache) && !this.table.isDying(cache)) continue;
+      this.releasePrefilled(cache);
+      if (this.table.isDying(cache)) this.base.shrink(cache);
+    }
+  }
+
+  /** Puts back what prefilled sheaves of this CPU still hold. */
+  private releasePrefilled(cache: number): void {
+    const { m, metadata, cpu } = this;
+    const pool = sheavesAt(metadata.layout, cache);
+    for (let i = 0; i < metadata.layout.sheavesPerCache; i++) {
+      const sheaf = pool + (i << SHEAF_WORDS_SHIFT);
+      if (m[sheaf] !== cpu.owner) continue;
+      this.base.drain(cache, sheaf, 1, SHEAF_CAPACITY);
+      this.releaseSheaf(sheaf);
+    }
+  }
+
+  /** Everything that is cached anywhere within reach goes back to the page allocator. */
+  drainAll(): void {
+    this.closeAll();
+    for (const cache of this.table.ready()) {
+      this.drainBarns(cache);
+      this.base.shrink(cache);
+    }
+  }
+
+  /** The generation of the descriptor that this CPU's hot words at `slot` are of; 0: not in use. */
+  generationOf(slot: number): number {
+    return this.hot[slot | GENERATION];
+  }
+
+  /** Whether this CPU has sheaves of the cache. */
+  isOpen(cache: number): boolean {
+    return this.hot[(cache << HOT_SHIFT) | LIMIT] !== 0;
+  }
+
+  /** A free sheaf of the cache's pool, claimed; 0 if there is none. For main, spare and prefilled sheaves. */
+  claimSheaf(cache: number): number {
+    const { m, metadata, cpu } = this;
+    const { layout } = metadata;
+    const pool = sheavesAt(layout, cache);
+    // Every CPU begins at its own two, so that it finds a free one at once, and on lines that it has had before.
+    for (let i = 0; i < layout.sheavesPerCache; i++) {
+      const sheaf = pool + (((2 * cpu.id + i) % layout.sheavesPerCache) << SHEAF_WORDS_SHIFT);
+      if (m[sheaf] === 0 && Atomics.compareExchange(m, sheaf, 0, cpu.owner) === 0) {
+        killPoint('sheaf.claimed');
+        return sheaf;
+      }
+    }
+    return 0;
+  }
+
+  /** Puts what sheaves of this CPU hold back, and gives them up. */
+  releaseAll(cache: number, owned: readonly number[]): void {
+    for (const sheaf of owned) {
+      this.base.drain(cache, sheaf, 1, SHEAF_CAPACITY);
+      this.releaseSheaf(sheaf);
+    }
+    if (this.table.isDying(cache)) this.base.shrink(cache);
+  }
+
+  /** Gives up an empty sheaf of this CPU. */
+  releaseSheaf(sheaf: number): void {
+    Atomics.store(this.m, sheaf, 0);
+  }
+
+  /** What every slow path begins with: still attached? has a cache been destroyed that this CPU has sheaves of? */
+  enterSlowPath(): void {
+    this.cpu.checkOnline();
+    const epoch = this.m[H_EPOCH];
+    if (epoch === this.epoch) return;
+    this.epoch = epoch;
+    for (let cache = 1; cache < this.metadata.layout.caches; cache++) {
+      if (this.isOpen(cache) && !this.table.isReady(cache)) {
+        this.close(cache);
+        this.base.shrink(cache);
+      }
+    }
+  }
+
+  /** Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left. */
+  open(cache: number): boolean {
+    const { hot, m } = this;
+    const slot = cache << HOT_SHIFT;
+    if (hot[slot | LIMIT] !== 0) return true;
+    killPoint('sheaf.opening');
+    const main = this.claimSheaf(cache);
+    if (main === 0) return false;
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    hot[slot | COUNT] = 0;
+    hot[slot | MAIN] = main;
+    hot[slot | SPARE] = 0;
+    hot[slot | SPARE_FULL] = 0;
+    hot[slot | GENERATION] = cacheGeneration(m[descriptor + C_STATE]);
+    hot[slot | LIMIT] = m[descriptor + C_CAPACITY];
+    return true;
+  }
+
+  /** Drains this CPU's sheaves of a cache and gives them up. */
+  close(cache: number): void {
+    const { hot } = this;
+    const slot = cache << HOT_SHIFT;
+    const limit = hot[slot | LIMIT];
+    if (limit === 0) return;
+    const main = hot[slot | MAIN];
+    const spare = hot[slot | SPARE];
+    const count = hot[slot | COUNT];
+    const spareFull = hot[slot | SPARE_FULL] === 1;
+    hot.fill(0, slot, slot + HOT_WORDS);
+    this.base.drain(cache, main, 1, count);
+    this.releaseSheaf(main);
+    if (spare === 0) return;
+    if (spareFull) this.base.drain(cache, spare, 1, limit);
+    this.releaseSheaf(spare);
+  }
+
+  /** `mark` with the checks of `push`; false leaves it to the slow form. */
+  markChecked(page: number, address: Address): boolean {
+    const { m, s } = this;
+    const offset = (address - m[page | PAGE_BASE]) | 0;
+    const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+    const state = (m[page | PAGE_STATES] + index) | 0;
+    if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== LIVE) return false;
+    s[state] = LIVE_MARKED;
+    return true;
+  }
+
+  private drainMain(cache: number, slot: number): void {
+    const { hot } = this;
+    const count = hot[slot | COUNT];
+    hot[slot | COUNT] = 0;
+    this.base.drain(cache, hot[slot | MAIN], 1, count);
+  }
+
+  /** Main is empty: a full spare, a full sheaf of the barn, or objects from slabs. */
+  private refill(cache: number, slot: number, gfp: GfpFlags): void {
+    const { hot } = this;
+    if (hot[slot | SPARE_FULL] === 1) {
+      this.swap(slot);
+      return;
+    }
+    const full = this.takeFromBarn(cache);
+    if (full === 0) {
+      hot[slot | COUNT] = this.base.fill(cache, hot[slot | MAIN], 0, hot[slot | LIMIT], gfp, NODE_ANY);
+      return;
+    }
+    if (hot[slot | SPARE] === 0) hot[slot | SPARE] = hot[slot | MAIN];
+    else this.releaseSheaf(hot[slot | MAIN]);
+    hot[slot | MAIN] = full;
+    hot[slot | COUNT] = hot[slot | LIMIT];
+  }
+
+  /** Main is full: an empty spare, room in the barn, or the slabs. */
+  private makeRoom(cache: number, slot: number): void {
+    const { hot } = this;
+    if (hot[slot | SPARE] === 0) {
+      hot[slot | SPARE] = this.claimSheaf(cache);
+      hot[slot | SPARE_FULL] = 0;
+    }
+    if (hot[slot | SPARE] === 0) {
+      this.drainMain(cache, slot);
+      return;
+    }
+    if (hot[slot | SPARE_FULL] === 1) this.emptySpare(cache, slot);
+    this.swap(slot);
+  }
+
+  /** The spare, full, goes to the barn and is replaced by an empty sheaf; or its objects go back to their slabs. */
+  private emptySpare(cache: number, slot: number): void {
+    const { hot } = this;
+    const full = hot[slot | SPARE];
+    const empty = this.barnHasRoom(cache) ? this.claimSheaf(cache) : 0;
+    if (empty === 0) {
+      this.base.drain(cache, full, 1, hot[slot | LIMIT]);
+    } else {
+      this.putIntoBarn(cache, full);
+      hot[slot | SPARE] = empty;
+    }
+    hot[slot | SPARE_FULL] = 0;
+  }
+
+  /** Main and spare change places; one is full, the other empty. */
+  private swap(slot: number): void {
+    const { hot } = this;
+    const main = hot[slot | MAIN];
+    const wasEmpty = hot[slot | COUNT] === 0;
+    hot[slot | MAIN] = hot[slot | SPARE];
+    hot[slot | SPARE] = main;
+    hot[slot | COUNT] = wasEmpty ? hot[slot | LIMIT] : 0;
+    hot[slot | SPARE_FULL] = wasEmpty ? 0 : 1;
+    this.cpu.count(N_SHEAF_SWAP);
+  }
+
+  private barnHasRoom(cache: number): boolean {
+    const { layout } = this.metadata;
+    return countSet(this.m, barnAt(layout, cache, this.cpu.node), 0, layout.sheavesPerCache) < BARN_FULL_MAX;
+  }
+
+  private putIntoBarn(cache: number, sheaf: number): void {
+    const { m, metadata, cpu } = this;
+    const number = (sheaf - sheavesAt(metadata.layout, cache)) >>> SHEAF_WORDS_SHIFT;
+    setBit(m, barnAt(metadata.layout, cache, cpu.node), number);
+    killPoint('barn.put-bit');
+    Atomics.store(m, sheaf, IN_BARN);
+    cpu.count(N_BARN_PUT);
+    // Destroyed in the meantime: whoever did that may have emptied the barn before the sheaf was in it.
+    if (!this.table.isReady(cache)) this.drainBarns(cache);
+  }
+
+  /** A full sheaf from this node's barn, claimed, or 0. */
+  private takeFromBarn(cache: number, node: number = this.cpu.node): number {
+    const { m, metadata, cpu } = this;
+    const { layout } = metadata;
+    const barn = barnAt(layout, cache, node);
+    const end = layout.sheavesPerCache;
+    for (let number = nextSet(m, barn, 0, end); number < end; number = nextSet(m, barn, number + 1, end)) {
+      const sheaf = sheavesAt(layout, cache) + (number << SHEAF_WORDS_SHIFT);
+      if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN) continue;
+      killPoint('barn.taken');
+      this.forgetInBarn(cache, sheaf);
+      cpu.count(N_BARN_GET);
+      return sheaf;
+    }
+    return 0;
+  }
+
+  /** Clears the bits that a sheaf of this CPU has in barns. */
+  forgetInBarn(cache: number, sheaf: number): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const number = (sheaf - sheavesAt(layout, cache)) >>> SHEAF_WORDS_SHIFT;
+    for (let node = 0; node < layout.nodes; node++) {
+      const barn = barnAt(layout, cache, node);
+      if (hasBit(m, barn, number)) clearBit(m, barn, number);
+    }
+  }
+
+  /** Empties the barns of a cache into its slabs. */
+  drainBarns(cache: number): void {
+    const { m, metadata } = this;
+    const capacity = m[cacheAt(metadata.layout, cache) + C_CAPACITY];
+    for (let node = 0; node < metadata.layout.nodes; node++) {
+      for (let sheaf = this.takeFromBarn(cache, node); sheaf !== 0; sheaf = this.takeFromBarn(cache, node)) {
+        this.base.drain(cache, sheaf, 1, capacity);
+        this.releaseSheaf(sheaf);
+      }
+    }
+  }
+
+  /** Takes object number `n` of a prefilled sheaf that this CPU owns. */
+  popFrom(sheaf: number, n: number): Address {
+    const { m, s } = this;
+    const at = sheaf + (n << PAIR_SHIFT);
+    const entry = m[at];
+    s[m[at + 1]] = LIVE;
+    m[at] = 0;
+    return addressOf(entry);
+  }
+}
+
+/** The caching derivation of a slab allocator. */
+export function sheaved(metadata: Metadata, cpu: Cpu, base: SlabAllocator, table: CacheTable): Sheaves {
+  return new Sheaves(metadata, cpu, base, table);
+}

@@ -1,0 +1,723 @@
+/**
+ * The slabifier: slabs of equal objects over any page allocator (2006: `slabifier.c`), with everything out of band.
+ *
+ * A slab is *claimed* before it is changed: whoever swaps its claim word from "no owner" to itself, holds it, and
+ * alone turns FREE objects into CACHED ones, puts objects back, changes its partial bit, parks or releases it. A claim
+ * lasts for one such operation; nobody waits for one. Who wants objects and finds a slab claimed takes another one, or a
+ * fresh one at worst. Who wants to put objects back into a claimed slab leaves them *pending* in it:
+ *
+ *     1  every object of the group: state RELEASING          (its entry still stands in the sheaf)
+ *     2  the slab's claim word: PENDING                      (Atomics.or; the holder, or the next one, will look)
+ *     3  for each object: record it as this CPU's pending entry; clear its entry; RELEASING → PENDING (compare-and-swap)
+ *
+ * The holder turns PENDING objects into FREE ones and counts them before it lets go. If it meets a RELEASING one, it
+ * leaves the PENDING bit set, so that a later holder looks again. After step 2 the claim word is not touched any more,
+ * and while an object is RELEASING its slab cannot become empty: so no bit is ever set on a slab that is gone.
+ *
+ * Before the holder makes a PENDING object FREE, it clears any CPU's pending entry that names it. So a pending entry
+ * always names an object that is RELEASING by that CPU, or PENDING.
+ *
+ * States, and who changes them:
+ *
+ *     FREE ──holder of the slab──▶ CACHED ◀──────push, pop──────▶ LIVE             (by who has the object)
+ *      ▲◀──holder of the slab──────┘ │                             ▲
+ *      └──holder── PENDING ◀── RELEASING ◀──who has the object─────┘
+ *
+ * Counts: while the slab is unowned, count = number of FREE states. A holder keeps the count in its head and writes it
+ * when it lets go. An entry of a sheaf is written before its object becomes CACHED, and cleared after it became FREE.
+ *
+ * | killed here                                              | ⇒ reap does this                                     |
+ * |----------------------------------------------------------|------------------------------------------------------|
+ * | claimed; some objects taken or put back                  | drops sheaf entries that are FREE, recounts, lets go |
+ * | collecting pending objects, PENDING cleared              | sets PENDING again, collects, lets go                |
+ * | partial bit changed, claim not yet given up              | the same                                             |
+ * | parked: slot names the slab, still owned                 | clears the slot, recounts, retires it again          |
+ * | unparked: owned, slot still names the slab               | the same                                             |
+ * | a new slab described, kind NONE                          | releases the run (pageAllocator.ts)                  |
+ * | a new slab published, objects not all constructed (NEW)  | releases it                                          |
+ * | release: kind NONE again                                 | releases the run                                     |
+ * | pending, step 1 or 2                                     | the entries stand: puts them back like any other     |
+ * | pending, step 3, entry cleared, still RELEASING          | RELEASING → PENDING for the recorded entry           |
+ */
+
+import { assert, killPoint } from '../memory/assert.ts';
+import { clearBit, hasBit, nextSet, setBit } from '../memory/bitmap.ts';
+import {
+  type Cpu,
+  N_CLAIMS_LOST,
+  N_FLUSH,
+  N_OBJECTS_PENDED,
+  N_REFILL,
+  N_SLABS_ALLOCATED,
+  N_SLABS_FREED,
+} from '../memory/cpu.ts';
+import type { DataMemory } from '../memory/data.ts';
+import { addressOf, entryOf } from '../memory/entry.ts';
+import { SlabError } from '../memory/errors.ts';
+import { GFP, GFP_BOUNDED, type GfpFlags } from '../memory/gfp.ts';
+import {
+  C_CONSTRUCTOR,
+  C_FLAGS,
+  C_FRAMES,
+  C_GRANULES,
+  C_NODE,
+  C_OBJECTS,
+  C_ORDER,
+  C_PARKED,
+  C_SIZE,
+  C_SLAB_SHIFT,
+  C_STRIDE,
+  C_TEMPLATE_BYTES,
+  CPU_PENDING_ENTRY,
+  cacheAt,
+  cpuAt,
+  H_FRAMES,
+  nodeOf,
+  nodeStart,
+  PAGE_SHIFT_MIN,
+  PAIR_SHIFT,
+  PARKED_MAX,
+  pageAt,
+  partialAt,
+  templateAt,
+} from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import {
+  CACHED,
+  CLAIM_FROZEN,
+  CLAIM_LIVE,
+  CLAIM_NEW,
+  CLAIM_OWNER,
+  CLAIM_PENDING,
+  CLAIM_USED,
+  COUNT_MASK,
+  cacheOf,
+  FREE,
+  flagsOf,
+  KIND_SLAB,
+  KIND_SLAB_TAIL,
+  KIND_TAIL,
+  LIVE,
+  OWNER_PARKED,
+  ownerBits,
+  ownerOf,
+  PAGE_BASE,
+  PAGE_CLAIM,
+  PAGE_FIRST_FREE,
+  PAGE_FLAGS,
+  PAGE_RECIPROCAL,
+  PAGE_RECIPROCAL_SHIFT,
+  PAGE_STATES,
+  PAGE_STRIDE,
+  PENDING,
+  RELEASING,
+} from '../page/page.ts';
+import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import {
+  CacheTable,
+  CONSTRUCTOR_FUNCTION,
+  CONSTRUCTOR_NONE,
+  firstEntryOf,
+  firstStateAt,
+  headOf,
+  stateAt,
+} from './cacheTable.ts';
+import { countObjects } from './count.ts';
+import { SLAB } from './flags.ts';
+import { checkObject } from './object.ts';
+import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+
+/** Times that a holder collects pending objects before it leaves the rest to the next one. */
+const COLLECT_TRIES = 2;
+/** Times that a claim is tried while only counts change under it. */
+const CLAIM_TRIES = 4;
+
+/** Empty slabs that a cache keeps, in all: Linux's min_partial, scaled so that it means as many bytes. */
+export function parkedMax(size: number, pageShift: number): number {
+  const linux = Math.min(10, Math.max(5, Math.floor(Math.log2(size) / 2)));
+  return Math.max(1, Math.min(PARKED_MAX, linux >>> (pageShift - PAGE_SHIFT_MIN)));
+}
+
+export class Slabifier implements SlabAllocator {
+  readonly name = 'slabifier';
+  readonly pageAllocatorName: string;
+  readonly table: CacheTable;
+  private readonly m: Int32Array;
+  private readonly s: Uint8Array;
+  private readonly metadata: Metadata;
+  private readonly cpu: Cpu;
+  private readonly pages: FrameAllocator;
+  private readonly data: DataMemory;
+  private readonly mine: number;
+  /** Per cache: the slab that this CPU took from last. A hint of this thread only. */
+  private readonly last: Int32Array;
+  /** By cache number; of that generation only. */
+  private readonly constructors: Map<number, { generation: number; run: (address: Address) => void }> =
+    new Map();
+
+  constructor(metadata: Metadata, cpu: Cpu, data: DataMemory, pages: FrameAllocator) {
+    this.metadata = metadata;
+    this.m = metadata.m;
+    this.s = metadata.s;
+    this.cpu = cpu;
+    this.data = data;
+    this.pages = pages;
+    this.pageAllocatorName = pages.name;
+    this.mine = ownerBits(cpu.owner);
+    this.last = new Int32Array(metadata.layout.caches);
+    this.table = new CacheTable(metadata, cpu);
+  }
+
+  create(spec: CacheSpec): number {
+    const id = this.table.create(spec);
+    this.last[id] = 0;
+    if (typeof spec.ctor === 'function') this.register(id, spec.ctor);
+    return id;
+  }
+
+  /** Makes the constructor function of a cache known on this thread. */
+  register(cache: number, constructor: (address: Address) => void): void {
+    this.constructors.set(cache, { generation: this.table.generation(cache), run: constructor });
+  }
+
+  alloc(cache: number, gfp: GfpFlags): Address {
+    return this.allocNode(cache, gfp, NODE_ANY);
+  }
+
+  /** One object straight from a slab, through the scratch sheaf. Cost: two compare-and-swaps. */
+  allocNode(cache: number, gfp: GfpFlags, node: number): Address {
+    const { m, s, cpu } = this;
+    const { scratch } = cpu;
+    let have = this.fill(cache, scratch, 0, 1, gfp, node);
+    if (have === 0 && this.construct(cache, gfp, node)) have = this.fill(cache, scratch, 0, 1, gfp, node);
+    if (have === 0 && node !== NODE_ANY && (gfp & GFP.THISNODE) === 0)
+      return this.allocNode(cache, gfp, NODE_ANY);
+    if (have === 0) return 0;
+    const at = scratch + (1 << PAIR_SHIFT);
+    const entry = m[at];
+    s[m[at + 1]] = LIVE;
+    m[at] = 0;
+    return addressOf(entry);
+  }
+
+  free(cache: number, address: Address): void {
+    checkObject(this.metadata, address, cache, this.table);
+    const { m, cpu, metadata } = this;
+    const at = cpu.scratch + (1 << PAIR_SHIFT);
+    m[at + 1] = stateAt(m, cacheAt(metadata.layout, cache), entryOf(address));
+    m[at] = entryOf(address);
+    this.drain(cache, cpu.scratch, 1, 1);
+  }
+
+  validPointer(cache: number, address: Address): boolean {
+    try {
+      checkObject(this.metadata, address, cache, this.table);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  objectSize(cache: number): number {
+    return this.m[cacheAt(this.metadata.layout, cache) + C_SIZE];
+  }
+
+  getObjects(cache: number): SlabCounts {
+    return countObjects(this.metadata, cache);
+  }
+
+  fill(cache: number, sheaf: number, have: number, want: number, gfp: GfpFlags, askedNode: number): number {
+    this.cpu.count(N_REFILL);
+    const node = this.nodeFor(cache, gfp, askedNode);
+    let n = have;
+    const hint = this.last[cache];
+    if (hint !== 0 && node === NODE_ANY && this.claim(hint, cache))
+      n = this.take(cache, hint, sheaf, n, want);
+    if (n < want) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node);
+    while (n < want) {
+      const head = this.unpark(cache, node) || this.newSlab(cache, gfp, node);
+      if (head === 0) break;
+      n = this.take(cache, head, sheaf, n, want);
+    }
+    return n;
+  }
+
+  drain(cache: number, sheaf: number, from: number, to: number): void {
+    const { m } = this;
+    this.cpu.count(N_FLUSH);
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    for (let i = from; i <= to; i++) {
+      const entry = m[sheaf + (i << PAIR_SHIFT)];
+      if (entry === 0) continue;
+      const head = headOf(m, descriptor, entry);
+      if (this.claim(head, cache)) this.putGroup(cache, head, sheaf, i, to);
+      else this.pendGroup(cache, head, sheaf, i, to);
+    }
+  }
+
+  construct(cache: number, gfp: GfpFlags, node: number): boolean {
+    const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    if (m[descriptor + C_CONSTRUCTOR] !== CONSTRUCTOR_FUNCTION || (gfp & GFP_BOUNDED) !== 0) return false;
+    const constructor = this.constructors.get(cache);
+    if (constructor?.generation !== this.table.generation(cache)) {
+      const name = this.table.name(cache);
+      throw new SlabError(
+        'EINVAL',
+        `cache '${name}' has a constructor, which this thread does not know: heap.cache('${name}', { ctor })`,
+        undefined,
+        name,
+      );
+    }
+    const head = this.publishSlab(cache, gfp, node, CLAIM_NEW);
+    if (head === 0) return false;
+    killPoint('slab.before-constructor');
+    this.runConstructor(cache, head, constructor.run);
+    this.letGo(cache, head, m[descriptor + C_OBJECTS], true);
+    return true;
+  }
+
+  shrink(cache: number): number {
+    const before = this.cpu.counted(N_SLABS_FREED);
+    for (let head = this.unpark(cache, NODE_ANY); head !== 0; head = this.unpark(cache, NODE_ANY)) {
+      this.releaseSlab(cache, head);
+    }
+    const { m, metadata } = this;
+    const bitmap = partialAt(metadata.layout, cache);
+    const descriptor = cacheAt(metadata.layout, cache);
+    const end = Atomics.load(m, H_FRAMES);
+    killPoint('slab.shrinking');
+    for (let pfn = nextSet(m, bitmap, 0, end); pfn < end; pfn = nextSet(m, bitmap, pfn + 1, end)) {
+      const claim = m[pageAt(metadata.layout, pfn) + PAGE_CLAIM];
+      if ((claim & COUNT_MASK) !== m[descriptor + C_OBJECTS] && (claim & CLAIM_PENDING) === 0) continue;
+      if (!this.claim(pfn, cache)) continue;
+      // Only now is the descriptor fixed: it is not reused while a slab carries its number.
+      const objects = m[descriptor + C_OBJECTS];
+      const count = (m[pageAt(metadata.layout, pfn) + PAGE_CLAIM] & COUNT_MASK) + this.collect(cache, pfn);
+      if (count < objects) {
+        this.letGo(cache, pfn, count, false);
+        continue;
+      }
+      clearBit(m, bitmap, pfn);
+      this.releaseSlab(cache, pfn);
+    }
+    return this.cpu.counted(N_SLABS_FREED) - before;
+  }
+
+  destroy(cache: number): void {
+    this.shrink(cache);
+    this.constructors.delete(cache);
+    this.last[cache] = 0;
+  }
+
+  /** Claims the slab at frame `head` if it is one of that cache and nobody's. One compare-and-swap. */
+  private claim(head: number, cache: number): boolean {
+    const { m, mine } = this;
+    const page = pageAt(this.metadata.layout, head);
+    for (let attempt = 0; attempt < CLAIM_TRIES; attempt++) {
+      const word = m[page + PAGE_CLAIM];
+      if ((word & CLAIM_USED) === 0 || (word & (CLAIM_OWNER | CLAIM_LIVE | CLAIM_FROZEN)) !== 0) return false;
+      if (Atomics.compareExchange(m, page + PAGE_CLAIM, word, word | mine) !== word) {
+        this.cpu.count(N_CLAIMS_LOST);
+        continue;
+      }
+      killPoint('slab.claimed');
+      const flags = m[page + PAGE_FLAGS];
+      if (flags === flagsOf(KIND_SLAB, cache)) return true;
+      // A hint that has grown stale: the frame carries another cache's slab by now. Give it back as it was.
+      this.letGo(cacheOf(flags), head, word & COUNT_MASK, false);
+      return false;
+    }
+    return false;
+  }
+
+  /** Moves FREE objects of the claimed slab into sheaf words, in address order, and lets go. */
+  private take(cache: number, head: number, sheaf: number, have: number, want: number): number {
+    const { m, s, metadata } = this;
+    const { layout } = metadata;
+    const descriptor = cacheAt(layout, cache);
+    const page = pageAt(layout, head);
+    const states = firstStateAt(m, descriptor, head);
+    const first = firstEntryOf(layout.pageShift, head);
+    const granules = m[descriptor + C_GRANULES];
+    const objects = m[descriptor + C_OBJECTS];
+    let left = m[page + PAGE_CLAIM] & COUNT_MASK;
+    let index = m[page + PAGE_FIRST_FREE];
+    let n = have;
+    killPoint('slab.taking');
+    for (; n < want && left > 0 && index < objects; index++) {
+      if (s[states + index] !== FREE) continue;
+      n++;
+      left--;
+      const at = sheaf + (n << PAIR_SHIFT);
+      m[at + 1] = states + index;
+      m[at] = first + Math.imul(index, granules);
+      s[states + index] = CACHED;
+    }
+    assert(n === want || left === 0, 'a slab has as many FREE objects as it counts');
+    m[page + PAGE_FIRST_FREE] = index;
+    killPoint('slab.taken');
+    this.last[cache] = head;
+    this.letGo(cache, head, left, false);
+    return n;
+  }
+
+  /** Puts the entries of sheaf words that lie in the claimed slab back into it, and lets go. */
+  private putGroup(cache: number, head: number, sheaf: number, from: number, to: number): void {
+    const { m, s, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const page = pageAt(metadata.layout, head);
+    const shift = m[descriptor + C_SLAB_SHIFT];
+    const slab = m[sheaf + (from << PAIR_SHIFT)] >>> shift;
+    const first = firstStateAt(m, descriptor, head);
+    let count = m[page + PAGE_CLAIM] & COUNT_MASK;
+    for (let i = from; i <= to; i++) {
+      const at = sheaf + (i << PAIR_SHIFT);
+      const entry = m[at];
+      if (entry === 0 || entry >>> shift !== slab) continue;
+      const state = m[at + 1];
+      // FREE already: a second free of the object that raced with the first. Count it once.
+      if (s[state] !== FREE) {
+        if (state - first < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = state - first;
+        s[state] = FREE;
+        count++;
+      }
+      killPoint('slab.putting');
+      m[at] = 0;
+    }
+    killPoint('slab.put');
+    this.letGo(cache, head, count, false);
+  }
+
+  /** Leaves the entries that lie in a slab which somebody else holds pending in it. See the module's head. */
+  private pendGroup(cache: number, head: number, sheaf: number, from: number, to: number): void {
+    const { m, s, metadata, cpu } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const shift = m[descriptor + C_SLAB_SHIFT];
+    const slab = m[sheaf + (from << PAIR_SHIFT)] >>> shift;
+    const inSlab = (at: number): boolean => m[at] !== 0 && m[at] >>> shift === slab;
+    const first = sheaf + (from << PAIR_SHIFT);
+    const last = sheaf + (to << PAIR_SHIFT);
+    for (let at = first; at <= last; at += 1 << PAIR_SHIFT) if (inSlab(at)) s[m[at + 1]] = RELEASING;
+    killPoint('slab.pending-marked');
+    const before = Atomics.or(m, pageAt(metadata.layout, head) + PAGE_CLAIM, CLAIM_PENDING);
+    killPoint('slab.pending-flagged');
+    // Let go in the meantime: then it is ours if we are quick, and whoever is quicker has seen the PENDING bit.
+    if (ownerOf(before) === 0 && this.claim(head, cache)) {
+      this.putGroup(cache, head, sheaf, from, to);
+      return;
+    }
+    for (let at = first; at <= last; at += 1 << PAIR_SHIFT) {
+      if (!inSlab(at)) continue;
+      const state = m[at + 1];
+      m[cpu.record + CPU_PENDING_ENTRY] = m[at];
+      m[at] = 0;
+      killPoint('slab.pending-entry');
+      Atomics.compareExchange(s, state, RELEASING, PENDING);
+      m[cpu.record + CPU_PENDING_ENTRY] = 0;
+      cpu.count(N_OBJECTS_PENDED);
+    }
+  }
+
+  /** Gives up the claim: with `count` FREE objects, its partial bit right, or retired if it has become empty. */
+  letGo(cache: number, head: number, count: number, keepEmpty: boolean): void {
+    const { m, metadata } = this;
+    const at = pageAt(metadata.layout, head) + PAGE_CLAIM;
+    const objects = m[cacheAt(metadata.layout, cache) + C_OBJECTS];
+    const bitmap = partialAt(metadata.layout, cache);
+    let tries = COLLECT_TRIES;
+    let free = count;
+    for (;;) {
+      const word = Atomics.load(m, at);
+      assert((word & CLAIM_OWNER) === this.mine, 'only the holder lets go');
+      const pending = (word & CLAIM_PENDING) !== 0;
+      if (pending && tries-- > 0) {
+        free += this.collect(cache, head);
+        continue;
+      }
+      if (free === objects && !pending && !keepEmpty) {
+        this.retire(cache, head);
+        return;
+      }
+      const listed = free > 0 || pending;
+      if (hasBit(m, bitmap, head) !== listed) {
+        if (listed) setBit(m, bitmap, head);
+        else clearBit(m, bitmap, head);
+        killPoint('slab.partial-bit');
+      }
+      const next = (word & ~(COUNT_MASK | CLAIM_OWNER | CLAIM_NEW)) | free;
+      if (Atomics.compareExchange(m, at, word, next) === word) return;
+    }
+  }
+
+  /** Turns the claimed slab's PENDING objects into FREE ones; how many. */
+  private collect(cache: number, head: number): number {
+    const { m, s, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const page = pageAt(metadata.layout, head);
+    Atomics.and(m, page + PAGE_CLAIM, ~CLAIM_PENDING);
+    killPoint('slab.collecting');
+    const states = firstStateAt(m, descriptor, head);
+    const first = firstEntryOf(metadata.layout.pageShift, head);
+    let collected = 0;
+    let others = false;
+    for (let index = m[descriptor + C_OBJECTS] - 1; index >= 0; index--) {
+      if (s[states + index] === RELEASING) others = true;
+      if (s[states + index] !== PENDING) continue;
+      if (index < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = index;
+      this.forgetPending(first + Math.imul(index, m[descriptor + C_GRANULES]));
+      s[states + index] = FREE;
+      collected++;
+    }
+    if (others) Atomics.or(m, page + PAGE_CLAIM, CLAIM_PENDING);
+    return collected;
+  }
+
+  /**
+   * Clears the pending entry of whoever left this object, so that none outlives its object's PENDING state: a dead CPU
+   * that stopped behind step 3 must not be taken for one that stopped within it.
+   */
+  private forgetPending(entry: number): void {
+    const { m, metadata } = this;
+    for (let cpu = 0; cpu < metadata.layout.cpus; cpu++) {
+      const at = cpuAt(metadata.layout, cpu) + CPU_PENDING_ENTRY;
+      if (m[at] === entry) Atomics.compareExchange(m, at, entry, 0);
+    }
+  }
+
+  /** Disposes of a claimed slab that is empty: parks it if its cache has room for one more, else releases it. */
+  private retire(cache: number, head: number): void {
+    const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const bitmap = partialAt(metadata.layout, cache);
+    if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);
+    const slots = this.table.isReady(cache)
+      ? parkedMax(m[descriptor + C_SIZE], metadata.layout.pageShift)
+      : 0;
+    for (let i = 0; i < slots; i++) {
+      if (m[descriptor + C_PARKED + i] !== 0) continue;
+      if (Atomics.compareExchange(m, descriptor + C_PARKED + i, 0, head) !== 0) continue;
+      killPoint('slab.park-slot');
+      const parked = CLAIM_USED | ownerBits(OWNER_PARKED) | m[descriptor + C_OBJECTS];
+      Atomics.store(m, pageAt(metadata.layout, head) + PAGE_CLAIM, parked);
+      // Destroyed in the meantime: whoever did that may have looked before the slab stood in the slot.
+      if (!this.table.isReady(cache)) this.shrink(cache);
+      return;
+    }
+    this.releaseSlab(cache, head);
+  }
+
+  /** Claims a parked slab of the cache, on that node; its frame, or 0. */
+  private unpark(cache: number, node: number): number {
+    const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    for (let i = 0; i < PARKED_MAX; i++) {
+      const head = Atomics.load(m, descriptor + C_PARKED + i);
+      if (head === 0 || (node !== NODE_ANY && nodeOf(metadata.layout, head) !== node)) continue;
+      const at = pageAt(metadata.layout, head) + PAGE_CLAIM;
+      const word = Atomics.load(m, at);
+      if (ownerOf(word) !== OWNER_PARKED) continue;
+      if (Atomics.compareExchange(m, at, word, (word & ~CLAIM_OWNER) | this.mine) !== word) continue;
+      killPoint('slab.unparked');
+      if (m[at - PAGE_CLAIM + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache)) {
+        this.forgetParked(cache, head);
+        return head;
+      }
+      // Another cache's parked slab: the slot was read long ago. Back where it was.
+      Atomics.store(m, at, word);
+    }
+    return 0;
+  }
+
+  /** Clears every slot of the cache that names the slab, which this CPU holds. */
+  forgetParked(cache: number, head: number): void {
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    for (let i = 0; i < PARKED_MAX; i++) Atomics.compareExchange(this.m, descriptor + C_PARKED + i, head, 0);
+  }
+
+  /** The node that an allocation must or should come from, or any. */
+  private nodeFor(cache: number, gfp: GfpFlags, node: number): number {
+    if (node !== NODE_ANY) return node;
+    if ((gfp & GFP.THISNODE) !== 0) return this.cpu.node;
+    return this.m[cacheAt(this.metadata.layout, cache) + C_NODE];
+  }
+
+  /** Runs `visit` on a slab while this CPU holds it; false if somebody else does. For validation. */
+  withSlab(cache: number, head: number, visit: () => void): boolean {
+    if (!this.claim(head, cache)) return false;
+    const count = this.m[pageAt(this.metadata.layout, head) + PAGE_CLAIM] & COUNT_MASK;
+    try {
+      visit();
+    } finally {
+      this.letGo(cache, head, count, true);
+    }
+    return true;
+  }
+
+  /** For reap: takes over a dead CPU's slab. Recounts it from its states and lets go of it; true if that released it. */
+  recover(cache: number, head: number): void {
+    const { m, s, metadata } = this;
+    const page = pageAt(metadata.layout, head);
+    const descriptor = cacheAt(metadata.layout, cache);
+    const isNew = (m[page + PAGE_CLAIM] & CLAIM_NEW) !== 0;
+    this.takeOver(page);
+    this.forgetParked(cache, head);
+    if (isNew) {
+      this.releaseSlab(cache, head);
+      return;
+    }
+    const states = firstStateAt(m, descriptor, head);
+    let count = 0;
+    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) if (s[states + index] === FREE) count++;
+    m[page + PAGE_FIRST_FREE] = 0;
+    // It may have died while it collected pending objects, the bit cleared already: look again.
+    Atomics.or(m, page + PAGE_CLAIM, CLAIM_PENDING);
+    this.letGo(cache, head, count, false);
+  }
+
+  /** Makes this CPU the owner of a claim word whose owner is dead. Only PENDING can change meanwhile, and only once. */
+  private takeOver(page: number): void {
+    const { m, mine } = this;
+    for (let word = Atomics.load(m, page + PAGE_CLAIM); ; ) {
+      const found = Atomics.compareExchange(m, page + PAGE_CLAIM, word, (word & ~CLAIM_OWNER) | mine);
+      if (found === word) return;
+      word = found;
+    }
+  }
+
+  private fillFromPartial(
+    cache: number,
+    sheaf: number,
+    have: number,
+    want: number,
+    gfp: GfpFlags,
+    node: number,
+  ): number {
+    const { layout } = this.metadata;
+    const preferred = node === NODE_ANY ? this.cpu.node : node;
+    const onlyOne = layout.nodes === 1 || (gfp & GFP.THISNODE) !== 0 || node !== NODE_ANY;
+    let n = have;
+    for (let i = 0; n < want && i < (onlyOne ? 1 : layout.nodes); i++) {
+      const candidate = (preferred + i) % layout.nodes;
+      n = this.fillFromNode(
+        cache,
+        sheaf,
+        n,
+        want,
+        nodeStart(layout, candidate),
+        nodeStart(layout, candidate + 1),
+      );
+    }
+    return n;
+  }
+
+  /** One pass over the partial bitmap of a window, lowest slab first, so that the highest grow empty. */
+  private fillFromNode(
+    cache: number,
+    sheaf: number,
+    have: number,
+    want: number,
+    start: number,
+    limit: number,
+  ): number {
+    const { m, metadata } = this;
+    const bitmap = partialAt(metadata.layout, cache);
+    const end = Math.min(limit, m[H_FRAMES]);
+    let n = have;
+    for (
+      let pfn = nextSet(m, bitmap, start, end);
+      n < want && pfn < end;
+      pfn = nextSet(m, bitmap, pfn + 1, end)
+    ) {
+      if (this.claim(pfn, cache)) n = this.take(cache, pfn, sheaf, n, want);
+    }
+    return n;
+  }
+
+  /** A new slab, claimed, all objects FREE; 0 without memory, or if its constructor is user code. */
+  private newSlab(cache: number, gfp: GfpFlags, node: number): number {
+    const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const kind = m[descriptor + C_CONSTRUCTOR];
+    if (kind === CONSTRUCTOR_FUNCTION) return 0;
+    const head = this.publishSlab(cache, gfp, node, kind === CONSTRUCTOR_NONE ? 0 : CLAIM_NEW);
+    if (head === 0) return 0;
+    if (kind !== CONSTRUCTOR_NONE) this.copyTemplate(cache, head);
+    const claim = CLAIM_USED | this.mine | m[descriptor + C_OBJECTS];
+    Atomics.store(m, pageAt(metadata.layout, head) + PAGE_CLAIM, claim);
+    return head;
+  }
+
+  /** Allocates the frames of a slab and makes them one, claimed by this CPU, with no object counted as FREE yet. */
+  private publishSlab(cache: number, gfp: GfpFlags, node: number, claimFlags: number): number {
+    const { m, metadata, pages } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const frames = m[descriptor + C_FRAMES];
+    const zone = (m[descriptor + C_FLAGS] & SLAB.CACHE_DMA) !== 0 ? GFP.DMA : 0;
+    const head = pages.allocateExact(frames, 2 ** m[descriptor + C_ORDER], gfp | zone, node);
+    if (head === 0) return 0;
+    const page = pageAt(metadata.layout, head);
+    const single = m[descriptor + C_OBJECTS] === 1;
+    pages.describeTails(head, frames, single ? flagsOf(KIND_TAIL, 0) : flagsOf(KIND_SLAB_TAIL, cache));
+    m[page + PAGE_FIRST_FREE] = 0;
+    for (let pfn = head; pfn < (single ? head + 1 : head + frames); pfn++)
+      this.describeSlab(descriptor, head, pfn);
+    Atomics.store(m, page + PAGE_CLAIM, CLAIM_USED | this.mine | claimFlags);
+    killPoint('slab.described');
+    m[page + PAGE_FLAGS] = flagsOf(KIND_SLAB, cache);
+    killPoint('slab.published');
+    pages.published();
+    this.cpu.count(N_SLABS_ALLOCATED);
+    return head;
+  }
+
+  /** Writes what a free needs of a slab into the descriptor of one of its frames. */
+  private describeSlab(descriptor: number, head: number, pfn: number): void {
+    const { m, metadata } = this;
+    const page = pageAt(metadata.layout, pfn);
+    const single = m[descriptor + C_OBJECTS] === 1;
+    m[page + PAGE_BASE] = head << metadata.layout.pageShift;
+    m[page + PAGE_RECIPROCAL] = single
+      ? 0
+      : Math.ceil(2 ** PAGE_RECIPROCAL_SHIFT / m[descriptor + C_GRANULES]);
+    m[page + PAGE_STRIDE] = m[descriptor + C_STRIDE];
+    m[page + PAGE_STATES] = firstStateAt(m, descriptor, head);
+  }
+
+  /** Gives the frames of a claimed, empty slab, whose partial bit is clear, back to the page allocator. */
+  releaseSlab(cache: number, head: number): void {
+    const { m, metadata } = this;
+    killPoint('slab.unpublished');
+    if (this.last[cache] === head) this.last[cache] = 0;
+    this.cpu.count(N_SLABS_FREED);
+    this.pages.freeExact(head, m[cacheAt(metadata.layout, cache) + C_FRAMES]);
+  }
+
+  private copyTemplate(cache: number, head: number): void {
+    const { m, s, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const from = templateAt(metadata.layout, cache);
+    const template = s.subarray(from, from + m[descriptor + C_TEMPLATE_BYTES]);
+    const { u8 } = this.data.views();
+    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
+      u8.set(template, this.objectAddress(descriptor, head, index));
+    }
+  }
+
+  private runConstructor(cache: number, head: number, constructor: (address: Address) => void): void {
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    try {
+      for (let index = 0; index < this.m[descriptor + C_OBJECTS]; index++) {
+        constructor(this.objectAddress(descriptor, head, index));
+      }
+    } catch (error) {
+      this.releaseSlab(cache, head);
+      throw error;
+    }
+  }
+
+  private objectAddress(descriptor: number, head: number, index: number): Address {
+    const first = firstEntryOf(this.metadata.layout.pageShift, head);
+    return addressOf(first + Math.imul(index, this.m[descriptor + C_GRANULES]));
+  }
+}

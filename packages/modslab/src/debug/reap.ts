@@ -1,0 +1,306 @@
+/**
+ * Reaping: what a dead CPU had claimed and cached is taken back, by rebuilding it from states and descriptors.
+ *
+ * The caller vouches for the death. The reaper first makes itself the dead CPU's reaper in its status word, by
+ * compare-and-swap, so that two never reap one CPU at once. Then, in this order:
+ *
+ *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
+ *     2  the run of frames that its record names: released, unless it was published
+ *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
+ *     4  every slab that it holds: recounted and given up            (only now may others take from those)
+ *     5  every sheaf that it owns: taken over, its objects put back
+ *     6  descriptors of caches that it was creating: given up; those of destroyed caches: emptied
+ *     7  its record is cleared, its slot becomes OFFLINE
+ *
+ * Every step works on what is still the dead CPU's, or by now the reaper's own; so each may be cut short:
+ *
+ * | killed here           | ⇒ reap of the reaper does this                                                       |
+ * |-----------------------|--------------------------------------------------------------------------------------|
+ * | anywhere in 1 … 7     | takes over the CPUs whose status word names the dead reaper, runs 1 … 7 for each of   |
+ * |                       | them first, then for the reaper itself                                               |
+ */
+
+import { killPoint } from '../memory/assert.ts';
+import { countSet } from '../memory/bitmap.ts';
+import {
+  type Cpu,
+  clearTag,
+  generationOf,
+  OFFLINE,
+  REAPING,
+  reaperOf,
+  statusOf,
+  statusWord,
+} from '../memory/cpu.ts';
+import { invalid, SlabError } from '../memory/errors.ts';
+import {
+  C_STATE,
+  CPU_PENDING_ENTRY,
+  CPU_RUN_FRAMES,
+  CPU_RUN_HEAD,
+  CPU_SCRATCH,
+  CPU_STATUS,
+  cacheAt,
+  cpuAt,
+  GRANULE_SHIFT,
+  H_EPOCH,
+  H_FRAMES,
+  H_USED_FRAMES,
+  PAIR_SHIFT,
+  pageAt,
+  SCRATCH_CAPACITY,
+  SHEAF_CAPACITY,
+  SHEAF_WORDS,
+  sheavesAt,
+} from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import {
+  CLAIM_OWNER,
+  cacheOf,
+  FREE,
+  KIND_LARGE,
+  KIND_NONE,
+  KIND_PAGES,
+  KIND_SLAB,
+  kindOf,
+  ownerBits,
+  PAGE_CLAIM,
+  PAGE_FLAGS,
+  PAGE_RUN,
+  PENDING,
+  RELEASING,
+} from '../page/page.ts';
+import type { FrameAllocator } from '../page/pageAllocator.ts';
+import { CACHE_DYING, CACHE_NONE, type CacheTable, cacheStatus, stateAt } from '../slab/cacheTable.ts';
+import type { Sheaves } from '../slab/sheaves.ts';
+import type { Slabifier } from '../slab/slabifier.ts';
+
+/** What a reap took back: objects from sheaves, slabs and frames that the dead CPU held. */
+export interface ReapReport {
+  cpu: number;
+  objects: number;
+  slabs: number;
+  pages: number;
+}
+
+export class Reaper {
+  private readonly metadata: Metadata;
+  private readonly m: Int32Array;
+  private readonly cpu: Cpu;
+  private readonly pages: FrameAllocator;
+  private readonly slabifier: Slabifier;
+  private readonly sheaves: Sheaves;
+  private readonly table: CacheTable;
+
+  constructor(
+    metadata: Metadata,
+    cpu: Cpu,
+    pages: FrameAllocator,
+    slabifier: Slabifier,
+    sheaves: Sheaves,
+    table: CacheTable,
+  ) {
+    this.metadata = metadata;
+    this.m = metadata.m;
+    this.cpu = cpu;
+    this.pages = pages;
+    this.slabifier = slabifier;
+    this.sheaves = sheaves;
+    this.table = table;
+  }
+
+  /**
+   * Reaps CPU `dead` (of that generation, if one is given). Changes nothing if the slot is offline, is of another
+   * generation, or has a reaper that is not known to be dead. Cost: O(frames + caches · sheaves).
+   */
+  reap(dead: number, generation?: number): ReapReport {
+    const { m, metadata, cpu } = this;
+    const report: ReapReport = { cpu: dead, objects: 0, slabs: 0, pages: 0 };
+    if (!Number.isInteger(dead) || dead < 0 || dead >= metadata.layout.cpus) {
+      invalid(`${dead} is not a CPU of this heap: they are 0 to ${metadata.layout.cpus - 1}`);
+    }
+    if (dead === cpu.id)
+      throw new SlabError('EBUSY', `CPU ${dead} is the caller's own: a thread cannot reap itself`);
+    this.sheaves.enterSlowPath();
+    const at = cpuAt(metadata.layout, dead) + CPU_STATUS;
+    const word = Atomics.load(m, at);
+    if (statusOf(word) === OFFLINE || (generation !== undefined && generationOf(word) !== generation))
+      return report;
+    if (reaperOf(word) !== 0) return report;
+    const claimed = statusWord(REAPING, cpu.owner, generationOf(word));
+    if (Atomics.compareExchange(m, at, word, claimed) !== word) return report;
+    killPoint('reap.claimed');
+    this.takeOver(dead, report);
+    this.run(dead, report);
+    this.recountFrames();
+    return report;
+  }
+
+  /** What the dead CPU was reaping when it died is finished first: it may hold slabs that those entries lie in. */
+  private takeOver(dead: number, report: ReapReport): void {
+    const { m, metadata, cpu } = this;
+    for (let id = 0; id < metadata.layout.cpus; id++) {
+      const at = cpuAt(metadata.layout, id) + CPU_STATUS;
+      const word = Atomics.load(m, at);
+      if (statusOf(word) !== REAPING || reaperOf(word) !== dead + 1) continue;
+      const claimed = statusWord(REAPING, cpu.owner, generationOf(word));
+      if (Atomics.compareExchange(m, at, word, claimed) !== word) continue;
+      this.takeOver(id, report);
+      this.run(id, report);
+    }
+  }
+
+  private run(dead: number, report: ReapReport): void {
+    const { m, metadata } = this;
+    const record = cpuAt(metadata.layout, dead);
+    this.finishPending(record, dead);
+    this.finishRun(record, dead, report);
+    this.forEachSheaf(dead, (_cache, sheaf) => this.dropFreeEntries(sheaf, SHEAF_CAPACITY));
+    this.dropFreeEntries(record + CPU_SCRATCH, SCRATCH_CAPACITY);
+    killPoint('reap.entries-dropped');
+    this.giveUpFrames(dead, report);
+    killPoint('reap.slabs-given-up');
+    this.forEachSheaf(dead, (cache, sheaf) => this.takeSheaf(dead, cache, sheaf, report));
+    this.drainScratch(record + CPU_SCRATCH, report);
+    killPoint('reap.sheaves-flushed');
+    this.table.abandon(dead + 1);
+    this.emptyDyingCaches();
+    clearTag(metadata, dead);
+    const word = Atomics.load(m, record + CPU_STATUS);
+    Atomics.compareExchange(m, record + CPU_STATUS, word, statusWord(OFFLINE, 0, generationOf(word)));
+  }
+
+  private finishPending(record: number, dead: number): void {
+    const { m, metadata } = this;
+    const entry = m[record + CPU_PENDING_ENTRY];
+    if (entry === 0) return;
+    const cache = this.cacheOfEntry(entry);
+    if (cache !== 0 && !this.isInSheaf(cache, entry, record, dead)) {
+      Atomics.compareExchange(
+        metadata.s,
+        stateAt(m, cacheAt(metadata.layout, cache), entry),
+        RELEASING,
+        PENDING,
+      );
+    }
+    m[record + CPU_PENDING_ENTRY] = 0;
+  }
+
+  /** Whether the entry still stands in a sheaf of the dead CPU: then it is put back like any other. */
+  private isInSheaf(cache: number, entry: number, record: number, dead: number): boolean {
+    const { m, metadata } = this;
+    if (this.holds(record + CPU_SCRATCH, SCRATCH_CAPACITY, entry)) return true;
+    const pool = sheavesAt(metadata.layout, cache);
+    for (let i = 0; i < metadata.layout.sheavesPerCache; i++) {
+      const sheaf = pool + i * SHEAF_WORDS;
+      if (m[sheaf] === dead + 1 && this.holds(sheaf, SHEAF_CAPACITY, entry)) return true;
+    }
+    return false;
+  }
+
+  private holds(sheaf: number, capacity: number, entry: number): boolean {
+    for (let i = 1; i <= capacity; i++) if (this.m[sheaf + (i << PAIR_SHIFT)] === entry) return true;
+    return false;
+  }
+
+  private finishRun(record: number, dead: number, report: ReapReport): void {
+    const { m, metadata } = this;
+    const head = m[record + CPU_RUN_HEAD];
+    if (head === 0) return;
+    const page = pageAt(metadata.layout, head);
+    const owned = (m[page + PAGE_CLAIM] & CLAIM_OWNER) === ownerBits(dead + 1);
+    const published = owned && kindOf(m[page + PAGE_FLAGS]) === KIND_SLAB;
+    if (!published) report.pages += this.pages.undoRun(head, m[record + CPU_RUN_FRAMES], dead + 1);
+    m[record + CPU_RUN_HEAD] = 0;
+  }
+
+  /** Clears entries whose object is FREE: the dead CPU had put it back, or had not yet taken it. */
+  private dropFreeEntries(sheaf: number, entries: number): void {
+    const { m, metadata } = this;
+    for (let i = 1; i <= entries; i++) {
+      const at = sheaf + (i << PAIR_SHIFT);
+      const entry = m[at];
+      if (entry === 0) continue;
+      const cache = this.cacheOfEntry(entry);
+      if (cache === 0 || metadata.s[stateAt(m, cacheAt(metadata.layout, cache), entry)] === FREE) m[at] = 0;
+    }
+  }
+
+  private giveUpFrames(dead: number, report: ReapReport): void {
+    const { m, metadata } = this;
+    const end = Atomics.load(m, H_FRAMES);
+    for (let pfn = metadata.layout.startFrame; pfn < end; pfn++) {
+      const page = pageAt(metadata.layout, pfn);
+      if ((Atomics.load(m, page + PAGE_CLAIM) & CLAIM_OWNER) !== ownerBits(dead + 1)) continue;
+      const flags = m[page + PAGE_FLAGS];
+      const kind = kindOf(flags);
+      if (kind === KIND_SLAB) {
+        this.slabifier.recover(cacheOf(flags), pfn);
+        report.slabs++;
+      } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
+        report.pages += this.pages.undoRun(pfn, m[page + PAGE_RUN], dead + 1);
+      } else if (kind === KIND_NONE) {
+        report.pages += this.pages.undoRun(pfn, 1, dead + 1);
+      }
+    }
+  }
+
+  private takeSheaf(dead: number, cache: number, sheaf: number, report: ReapReport): void {
+    const { m, cpu, sheaves } = this;
+    if (Atomics.compareExchange(m, sheaf, dead + 1, cpu.owner) !== dead + 1) return;
+    sheaves.forgetInBarn(cache, sheaf);
+    for (let i = 1; i <= SHEAF_CAPACITY; i++) if (m[sheaf + (i << PAIR_SHIFT)] !== 0) report.objects++;
+    sheaves.drain(cache, sheaf, 1, SHEAF_CAPACITY);
+    sheaves.releaseSheaf(sheaf);
+  }
+
+  private drainScratch(scratch: number, report: ReapReport): void {
+    const { m, sheaves } = this;
+    for (let i = 1; i <= SCRATCH_CAPACITY; i++) {
+      const entry = m[scratch + (i << PAIR_SHIFT)];
+      if (entry === 0) continue;
+      sheaves.drain(this.cacheOfEntry(entry), scratch, i, i);
+      report.objects++;
+    }
+  }
+
+  private emptyDyingCaches(): void {
+    const { m, metadata } = this;
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      const status = cacheStatus(Atomics.load(m, cacheAt(metadata.layout, id) + C_STATE));
+      if (status !== CACHE_DYING) continue;
+      // Its destroyer may have died before it told the others: they drain their sheaves at their next slow path.
+      Atomics.add(m, H_EPOCH, 1);
+      this.sheaves.drainBarns(id);
+      this.slabifier.shrink(id);
+    }
+  }
+
+  private cacheOfEntry(entry: number): number {
+    const { m, metadata } = this;
+    const pfn = entry >>> (metadata.layout.pageShift - GRANULE_SHIFT);
+    return cacheOf(m[pageAt(metadata.layout, pfn) + PAGE_FLAGS]);
+  }
+
+  private forEachSheaf(dead: number, visit: (cache: number, sheaf: number) => void): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    for (let cache = 1; cache < layout.caches; cache++) {
+      if (cacheStatus(m[cacheAt(layout, cache) + C_STATE]) === CACHE_NONE) continue;
+      const pool = sheavesAt(layout, cache);
+      for (let i = 0; i < layout.sheavesPerCache; i++) {
+        const sheaf = pool + i * SHEAF_WORDS;
+        if (m[sheaf] === dead + 1) visit(cache, sheaf);
+      }
+    }
+  }
+
+  /** The count of used frames is an index over the bitmap: what the dead CPU did not get to count is set right. */
+  private recountFrames(): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const frames = Atomics.load(m, H_FRAMES);
+    const free = countSet(m, layout.freeBitmap, layout.startFrame, frames);
+    Atomics.store(m, H_USED_FRAMES, frames - layout.startFrame - free);
+  }
+}

@@ -1,0 +1,565 @@
+/**
+ * Validation: every invariant of every structure, checked by a walk over the whole metadata.
+ *
+ * While other threads run, what moves is skipped: a slab is looked at while this CPU holds it, and a finding about a
+ * word that others may be changing counts only if it is found again each time it is looked at. So a sound heap never
+ * yields a Problem, and a heap whose threads are still, with the dead reaped, yields all there are.
+ */
+
+import { countSet, hasBit, nextSet } from '../memory/bitmap.ts';
+import { type Cpu, OFFLINE, statusOf } from '../memory/cpu.ts';
+import type { DataMemory } from '../memory/data.ts';
+import { addressOf } from '../memory/entry.ts';
+import { hex } from '../memory/errors.ts';
+import {
+  barnAt,
+  C_ALIGN,
+  C_CAPACITY,
+  C_FLAGS,
+  C_FRAMES,
+  C_GRANULES,
+  C_OBJECTS,
+  C_OFFSET_MASK,
+  C_ORDER,
+  C_PARKED,
+  C_RECIPROCAL,
+  C_RECIPROCAL_SHIFT,
+  C_SIZE,
+  C_SLAB_SHIFT,
+  C_STATE_SHIFT,
+  C_STATES,
+  C_STRIDE,
+  CPU_PENDING_ENTRY,
+  CPU_RUN_HEAD,
+  CPU_SCRATCH,
+  CPU_STATUS,
+  cacheAt,
+  cpuAt,
+  H_FRAMES,
+  H_MAGIC,
+  H_USED_FRAMES,
+  H_VERSION,
+  MAGIC,
+  PAIR_SHIFT,
+  PARKED_MAX,
+  pageAt,
+  partialAt,
+  SCRATCH_CAPACITY,
+  SHEAF_CAPACITY,
+  SHEAF_WORDS,
+  sheavesAt,
+  VERSION,
+} from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import {
+  CACHED,
+  CLAIM_LIVE,
+  CLAIM_PENDING,
+  CLAIM_TAIL,
+  CLAIM_USED,
+  COUNT_MASK,
+  cacheOf,
+  FREE,
+  isLive,
+  KIND_LARGE,
+  KIND_NONE,
+  KIND_PAGES,
+  KIND_SLAB,
+  KIND_SLAB_TAIL,
+  KIND_TAIL,
+  kindOf,
+  OWNER_PARKED,
+  ownerOf,
+  PAGE_BASE,
+  PAGE_CLAIM,
+  PAGE_FIRST_FREE,
+  PAGE_FLAGS,
+  PAGE_HEAD,
+  PAGE_RECIPROCAL,
+  PAGE_RECIPROCAL_SHIFT,
+  PAGE_RUN,
+  PAGE_STATES,
+  PAGE_STRIDE,
+  PENDING,
+  RELEASING,
+} from '../page/page.ts';
+import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
+import { countAllObjects, forEachSlab } from '../slab/count.ts';
+import { slabGeometry } from '../slab/geometry.ts';
+import { IN_BARN } from '../slab/sheaves.ts';
+import type { Slabifier } from '../slab/slabifier.ts';
+
+/** An invariant that does not hold. */
+export interface Problem {
+  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT ECORRUPT ESHUTDOWN`. */
+  code: string;
+  message: string;
+  address?: number;
+  cache?: string;
+}
+
+/** Times that a finding about words that move must be made before it counts. */
+const CONFIRMATIONS = 4;
+/** Problems after which the walk stops. */
+const PROBLEMS_MAX = 100;
+
+type Finding = Problem | undefined;
+
+export class Validator {
+  private readonly metadata: Metadata;
+  private readonly m: Int32Array;
+  private readonly s: Uint8Array;
+  private readonly cpu: Cpu;
+  private readonly data: DataMemory;
+  private readonly slabifier: Slabifier;
+  private readonly table: CacheTable;
+  private problems: Problem[] = [];
+
+  constructor(metadata: Metadata, cpu: Cpu, data: DataMemory, slabifier: Slabifier, table: CacheTable) {
+    this.metadata = metadata;
+    this.m = metadata.m;
+    this.s = metadata.s;
+    this.cpu = cpu;
+    this.data = data;
+    this.slabifier = slabifier;
+    this.table = table;
+  }
+
+  /** All problems found, at most a hundred; never throws. Cost: O(frames + objects + caches · sheaves). */
+  validate(): Problem[] {
+    this.problems = [];
+    try {
+      this.cpu.checkOnline();
+      this.checkHeader();
+      this.checkCpus();
+      this.checkCaches();
+      this.checkFrames();
+      this.checkUsedFrames();
+      forEachSlab(this.metadata, (head, cache) => this.checkSlab(head, cache));
+      this.checkPartialBits();
+      this.checkParked();
+      this.checkSheaves();
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'ECORRUPT';
+      this.problems.push({ code, message: error instanceof Error ? error.message : String(error) });
+    }
+    return this.problems;
+  }
+
+  private report(problem: Finding): void {
+    if (problem !== undefined && this.problems.length < PROBLEMS_MAX) this.problems.push(problem);
+  }
+
+  /** Reports what `look` finds if it finds it each time. */
+  private confirm(look: () => Finding): void {
+    let finding: Finding;
+    for (let i = 0; i < CONFIRMATIONS; i++) {
+      finding = look();
+      if (finding === undefined) return;
+    }
+    this.report(finding);
+  }
+
+  private addressOfFrame(pfn: number): number {
+    return pfn * 2 ** this.metadata.layout.pageShift;
+  }
+
+  private checkHeader(): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    if (m[H_MAGIC] !== MAGIC || m[H_VERSION] !== VERSION) {
+      this.report({ code: 'EHEADER', message: 'the header has lost its magic number or version' });
+    }
+    const frames = Atomics.load(m, H_FRAMES);
+    const bytes = this.addressOfFrame(frames);
+    if (frames < layout.startFrame || frames > layout.maxFrames || bytes > this.data.buffer.byteLength) {
+      this.report({
+        code: 'EHEADER',
+        message: `the heap is said to end at ${hex(bytes)}, where it has no memory`,
+      });
+    }
+  }
+
+  private cpuIsOnline(owner: number): boolean {
+    if (owner < 1 || owner > this.metadata.layout.cpus) return false;
+    return statusOf(Atomics.load(this.m, cpuAt(this.metadata.layout, owner - 1) + CPU_STATUS)) !== OFFLINE;
+  }
+
+  private checkCpus(): void {
+    const { m, metadata } = this;
+    for (let id = 0; id < metadata.layout.cpus; id++) {
+      const record = cpuAt(metadata.layout, id);
+      this.confirm(() => {
+        const idle = !this.cpuIsOnline(id + 1) || id === this.cpu.id;
+        if (!idle) return undefined;
+        let busy = m[record + CPU_RUN_HEAD] !== 0 || m[record + CPU_PENDING_ENTRY] !== 0;
+        for (let i = 1; i <= SCRATCH_CAPACITY; i++)
+          busy ||= m[record + CPU_SCRATCH + (i << PAIR_SHIFT)] !== 0;
+        return busy
+          ? { code: 'ECPU', message: `CPU ${id} is idle or offline, but its record names work` }
+          : undefined;
+      });
+    }
+  }
+
+  private checkCaches(): void {
+    const { m, metadata } = this;
+    for (const id of this.table.ready()) {
+      const cache = cacheAt(metadata.layout, id);
+      const name = this.table.name(id);
+      const want = slabGeometry(
+        m[cache + C_SIZE],
+        m[cache + C_ALIGN],
+        m[cache + C_FLAGS],
+        metadata.layout.pageShift,
+      );
+      const sound =
+        want.stride === m[cache + C_STRIDE] &&
+        want.objects === m[cache + C_OBJECTS] &&
+        want.frames === m[cache + C_FRAMES] &&
+        want.granules === m[cache + C_GRANULES] &&
+        want.reciprocal === m[cache + C_RECIPROCAL] &&
+        want.reciprocalShift === m[cache + C_RECIPROCAL_SHIFT] &&
+        want.order === m[cache + C_ORDER] &&
+        want.stateShift === m[cache + C_STATE_SHIFT] &&
+        metadata.layout.stateRegions[want.stateRegion] === m[cache + C_STATES] &&
+        want.slabShift === m[cache + C_SLAB_SHIFT] &&
+        want.offsetMask === m[cache + C_OFFSET_MASK] &&
+        want.capacity === m[cache + C_CAPACITY];
+      if (!sound)
+        this.report({
+          code: 'ECACHEDESC',
+          message: `the descriptor of '${name}' contradicts itself`,
+          cache: name,
+        });
+    }
+  }
+
+  private checkFrames(): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const end = Atomics.load(m, H_FRAMES);
+    for (let pfn = layout.startFrame; pfn < end; pfn++) {
+      const page = pageAt(layout, pfn);
+      this.confirm(() => this.lookAtFrame(pfn, page));
+    }
+  }
+
+  /** The count of used frames is an index over the bitmap; others may be about to change it. */
+  private checkUsedFrames(): void {
+    const { m, metadata } = this;
+    if (this.othersOnline()) return;
+    const { startFrame, freeBitmap } = metadata.layout;
+    const frames = Atomics.load(m, H_FRAMES);
+    const used = frames - startFrame - countSet(m, freeBitmap, startFrame, frames);
+    if (m[H_USED_FRAMES] === used) return;
+    this.report({
+      code: 'ECOUNT',
+      message: `${m[H_USED_FRAMES]} frames are counted as used, but ${used} are`,
+    });
+  }
+
+  private lookAtFrame(pfn: number, page: number): Finding {
+    const { m, metadata } = this;
+    const claim = Atomics.load(m, page + PAGE_CLAIM);
+    const kind = kindOf(m[page + PAGE_FLAGS]);
+    const address = this.addressOfFrame(pfn);
+    const owner = ownerOf(claim);
+    const problem = (code: string, message: string): Problem => ({
+      code,
+      message: `frame ${pfn}: ${message}`,
+      address,
+    });
+    if (owner !== 0 && owner !== OWNER_PARKED) {
+      return this.cpuIsOnline(owner)
+        ? undefined
+        : problem('EFRAME', `is held by CPU ${owner - 1}, which is offline`);
+    }
+    const bit = hasBit(m, metadata.layout.freeBitmap, pfn);
+    if (claim === 0) {
+      if (!bit) return problem('EFRAME', 'is free, but its bit is clear');
+      return kind === KIND_NONE ? undefined : problem('EFRAME', `is free, but of kind ${kind}`);
+    }
+    if (bit) return problem('EFRAME', 'is in use, but its free bit is set');
+    if (kind === KIND_TAIL || kind === KIND_SLAB_TAIL) return this.lookAtTail(pfn, page, claim, problem);
+    if (kind === KIND_LARGE || kind === KIND_PAGES) {
+      if (claim !== (CLAIM_USED | CLAIM_LIVE))
+        return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
+      return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
+    }
+    if (kind === KIND_SLAB)
+      return (claim & CLAIM_LIVE) === 0 ? undefined : problem('ESLAB', 'a slab is marked LIVE');
+    return problem('EFRAME', `is in use, but of kind ${kind}`);
+  }
+
+  private lookAtRun(pfn: number, run: number, problem: (code: string, message: string) => Problem): Finding {
+    const { m, metadata } = this;
+    if (run < 1 || pfn + run > metadata.layout.maxFrames) return problem('ERUN', `a run of ${run} frames`);
+    for (let tail = pfn + 1; tail < pfn + run; tail++) {
+      const page = pageAt(metadata.layout, tail);
+      if (kindOf(m[page + PAGE_FLAGS]) === KIND_TAIL && m[page + PAGE_HEAD] === pfn) continue;
+      return problem('ERUN', `its run of ${run} frames has frame ${tail}, which is no tail of it`);
+    }
+    return undefined;
+  }
+
+  private lookAtTail(
+    pfn: number,
+    page: number,
+    claim: number,
+    problem: (code: string, message: string) => Problem,
+  ): Finding {
+    const { m, metadata } = this;
+    const head = m[page + PAGE_HEAD];
+    if (claim !== CLAIM_TAIL) return problem('ERUN', `a tail has claim word ${hex(claim >>> 0)}`);
+    if (head < metadata.layout.startFrame || head >= pfn)
+      return problem('ERUN', `a tail names frame ${head} as its head`);
+    const headPage = pageAt(metadata.layout, head);
+    const owner = ownerOf(m[headPage + PAGE_CLAIM]);
+    if (owner !== 0 && owner !== OWNER_PARKED) return undefined;
+    const flags = m[page + PAGE_FLAGS];
+    if (kindOf(flags) === KIND_SLAB_TAIL && cacheOf(flags) !== cacheOf(m[headPage + PAGE_FLAGS])) {
+      return problem('ERUN', `is a tail of cache ${cacheOf(flags)}, but its head ${head} is not`);
+    }
+    return head + m[headPage + PAGE_RUN] > pfn
+      ? undefined
+      : problem('ERUN', `lies behind the run of its head ${head}`);
+  }
+
+  /** Holds the slab and checks its states against its counts. Skips it if somebody else holds it. */
+  private checkSlab(head: number, cache: number): void {
+    const { m, metadata } = this;
+    const page = pageAt(metadata.layout, head);
+    if (ownerOf(m[page + PAGE_CLAIM]) === OWNER_PARKED) {
+      this.confirm(() => this.lookAtStates(head, cache, page, true));
+      return;
+    }
+    this.slabifier.withSlab(cache, head, () => this.report(this.lookAtStates(head, cache, page, false)));
+  }
+
+  private lookAtStates(head: number, cache: number, page: number, parked: boolean): Finding {
+    const { m, s, metadata } = this;
+    const claim = Atomics.load(m, page + PAGE_CLAIM);
+    if (parked && ownerOf(claim) !== OWNER_PARKED) return undefined;
+    const name = this.table.name(cache);
+    const address = this.addressOfFrame(head);
+    const problem = (code: string, message: string): Problem => ({
+      code,
+      message: `slab of '${name}' at ${hex(address)}: ${message}`,
+      address,
+      cache: name,
+    });
+    const descriptor = cacheAt(metadata.layout, cache);
+    const states = firstStateAt(m, descriptor, head);
+    const objects = m[descriptor + C_OBJECTS];
+    const count = claim & COUNT_MASK;
+    let free = 0;
+    let first = objects;
+    for (let index = objects - 1; index >= 0; index--) {
+      const state = s[states + index];
+      if (state === FREE) {
+        free++;
+        first = index;
+      } else if (state !== CACHED && state !== RELEASING && state !== PENDING && !isLive(state)) {
+        return problem('ESLAB', `object ${index} has state ${state}, which means nothing`);
+      }
+    }
+    if (free !== count) return problem('ECOUNT', `counts ${count} free objects, but ${free} are`);
+    if (first < m[page + PAGE_FIRST_FREE])
+      return problem('ESLAB', `object ${first} is free below the first-free hint`);
+    for (let pfn = head; pfn < head + (objects === 1 ? 1 : m[descriptor + C_FRAMES]); pfn++) {
+      if (!this.describesSlab(pfn, head, descriptor))
+        return problem('ESLAB', `frame ${pfn} describes another slab`);
+    }
+    const bit = hasBit(m, partialAt(metadata.layout, cache), head);
+    if (parked) {
+      if (count !== objects) return problem('EPARKED', `is parked with ${objects - count} objects in use`);
+      return bit ? problem('EPARTIAL', 'is parked, but its partial bit is set') : undefined;
+    }
+    if (count > 0 && !bit)
+      return problem('EPARTIAL', `has ${count} free objects, but its partial bit is clear`);
+    const pending = (Atomics.load(m, page + PAGE_CLAIM) & CLAIM_PENDING) !== 0;
+    return count === 0 && bit && !pending
+      ? problem('EPARTIAL', 'is full, but its partial bit is set')
+      : undefined;
+  }
+
+  /** Whether the words that a free needs are right in the descriptor of one of a slab's frames. */
+  private describesSlab(pfn: number, head: number, descriptor: number): boolean {
+    const { m, metadata } = this;
+    const page = pageAt(metadata.layout, pfn);
+    const one = m[descriptor + C_OBJECTS] === 1;
+    const reciprocal = one ? 0 : Math.ceil(2 ** PAGE_RECIPROCAL_SHIFT / m[descriptor + C_GRANULES]);
+    return (
+      m[page + PAGE_BASE] === head << metadata.layout.pageShift &&
+      m[page + PAGE_RECIPROCAL] === reciprocal &&
+      m[page + PAGE_STRIDE] === m[descriptor + C_STRIDE] &&
+      m[page + PAGE_STATES] === firstStateAt(m, descriptor, head)
+    );
+  }
+
+  /** A set partial bit stands for a slab of its cache. */
+  private checkPartialBits(): void {
+    const { m, metadata } = this;
+    const end = metadata.layout.maxFrames;
+    for (const cache of this.table.ready()) {
+      const bitmap = partialAt(metadata.layout, cache);
+      for (let pfn = nextSet(m, bitmap, 0, end); pfn < end; pfn = nextSet(m, bitmap, pfn + 1, end)) {
+        const page = pageAt(metadata.layout, pfn);
+        this.confirm(() => {
+          const sound = kindOf(m[page + PAGE_FLAGS]) === KIND_SLAB && cacheOf(m[page + PAGE_FLAGS]) === cache;
+          if (sound || !hasBit(m, bitmap, pfn)) return undefined;
+          const name = this.table.name(cache);
+          return {
+            code: 'EPARTIAL',
+            message: `frame ${pfn} is listed as a partial slab of '${name}'`,
+            cache: name,
+          };
+        });
+      }
+    }
+  }
+
+  /** A slot names a parked slab of its cache, and every parked slab stands in one slot. */
+  private checkParked(): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    for (const cache of this.table.ready()) {
+      const slots = cacheAt(layout, cache) + C_PARKED;
+      for (let i = 0; i < PARKED_MAX; i++) {
+        this.confirm(() => {
+          const head = Atomics.load(m, slots + i);
+          if (head === 0) return undefined;
+          const page = pageAt(layout, head);
+          const owner = ownerOf(Atomics.load(m, page + PAGE_CLAIM));
+          if (owner !== OWNER_PARKED && this.cpuIsOnline(owner)) return undefined;
+          const sound = owner === OWNER_PARKED && cacheOf(m[page + PAGE_FLAGS]) === cache;
+          if (sound || Atomics.load(m, slots + i) !== head) return undefined;
+          return {
+            code: 'EPARKED',
+            message: `slot ${i} of cache ${cache} names frame ${head}, which is not parked`,
+          };
+        });
+      }
+    }
+    forEachSlab(this.metadata, (head, cache) => {
+      const slots = cacheAt(layout, cache) + C_PARKED;
+      this.confirm(() => {
+        const parked = ownerOf(Atomics.load(m, pageAt(layout, head) + PAGE_CLAIM)) === OWNER_PARKED;
+        if (!parked || m.subarray(slots, slots + PARKED_MAX).includes(head)) return undefined;
+        return { code: 'EPARKED', message: `frame ${head} is parked, but no slot names it` };
+      });
+    });
+  }
+
+  private checkSheaves(): void {
+    const { metadata } = this;
+    const { layout } = metadata;
+    const others = this.othersOnline();
+    const counts = others ? [] : countAllObjects(metadata);
+    for (const cache of this.table.ready()) {
+      const seen = new Map<number, number>();
+      const pool = sheavesAt(layout, cache);
+      for (let number = 0; number < layout.sheavesPerCache; number++) {
+        const sheaf = pool + number * SHEAF_WORDS;
+        this.confirm(() => this.lookAtSheaf(cache, sheaf, number));
+        for (let i = 1; i <= SHEAF_CAPACITY; i++)
+          this.lookForDuplicate(cache, seen, sheaf + (i << PAIR_SHIFT));
+      }
+      if (!others && counts[cache].cached !== seen.size) {
+        const name = this.table.name(cache);
+        const message = `'${name}' has ${counts[cache].cached} objects cached, but its sheaves hold ${seen.size}`;
+        this.report({ code: 'ECOUNT', message, cache: name });
+      }
+    }
+  }
+
+  private othersOnline(): boolean {
+    for (let id = 0; id < this.metadata.layout.cpus; id++) {
+      if (id !== this.cpu.id && this.cpuIsOnline(id + 1)) return true;
+    }
+    return false;
+  }
+
+  private lookForDuplicate(cache: number, seen: Map<number, number>, at: number): void {
+    const { m } = this;
+    const entry = m[at];
+    if (entry === 0) return;
+    const before = seen.get(entry);
+    seen.set(entry, at);
+    if (before === undefined) return;
+    this.confirm(() => {
+      if (m[at] !== entry || m[before] !== entry) return undefined;
+      const address = addressOf(entry);
+      return {
+        code: 'ESHEAF',
+        message: `${hex(address)} stands in two sheaves`,
+        address,
+        cache: this.table.name(cache),
+      };
+    });
+  }
+
+  private lookAtSheaf(cache: number, sheaf: number, number: number): Finding {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const owner = Atomics.load(m, sheaf);
+    const name = this.table.name(cache);
+    const problem = (code: string, message: string): Finding =>
+      Atomics.load(m, sheaf) === owner
+        ? { code, message: `sheaf ${number} of '${name}': ${message}`, cache: name }
+        : undefined;
+    const inBarn =
+      countSet(m, barnAt(layout, cache, 0), number, number + 1) + this.bitsElsewhere(cache, number);
+    const pairs = m.subarray(sheaf, sheaf + SHEAF_WORDS);
+    const entries = pairs.filter((_, word) => word > 1 && (word & 1) === 0);
+    const used = entries.reduce((sum, entry) => sum + (entry === 0 ? 0 : 1), 0);
+    if (owner === 0) {
+      if (used !== 0) return problem('ESHEAF', `is nobody's, but holds ${used} objects`);
+      return inBarn === 0 ? undefined : problem('EBARN', `is nobody's, but a barn names it`);
+    }
+    if (owner === IN_BARN) {
+      if (inBarn !== 1) return problem('EBARN', `is in a barn, but ${inBarn} barns name it`);
+      const capacity = m[cacheAt(layout, cache) + C_CAPACITY];
+      if (used !== capacity) return problem('EBARN', `is in a barn with ${used} objects, not ${capacity}`);
+    } else if (!this.cpuIsOnline(owner)) {
+      return problem('ESHEAF', `belongs to CPU ${owner - 1}, which is offline`);
+    }
+    const still = owner === IN_BARN || owner === this.cpu.owner;
+    const descriptor = cacheAt(layout, cache);
+    const misplaced = entries.some(
+      (e, i) => e !== 0 && pairs[((i + 1) << PAIR_SHIFT) + 1] !== stateAt(m, descriptor, e),
+    );
+    if (still && misplaced) return problem('ESHEAF', 'names another state than that of its object');
+    return this.lookAtEntries(cache, entries, still, problem);
+  }
+
+  private bitsElsewhere(cache: number, number: number): number {
+    let bits = 0;
+    for (let node = 1; node < this.metadata.layout.nodes; node++) {
+      if (hasBit(this.m, barnAt(this.metadata.layout, cache, node), number)) bits++;
+    }
+    return bits;
+  }
+
+  private lookAtEntries(
+    cache: number,
+    entries: Int32Array,
+    still: boolean,
+    problem: (code: string, message: string) => Finding,
+  ): Finding {
+    const { m, s, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    for (const entry of entries) {
+      if (entry === 0) continue;
+      const page = pageAt(metadata.layout, headOf(m, descriptor, entry));
+      if (kindOf(m[page + PAGE_FLAGS]) !== KIND_SLAB || cacheOf(m[page + PAGE_FLAGS]) !== cache) {
+        return problem('ESHEAF', `${hex(addressOf(entry))} is in no slab of the cache`);
+      }
+      const state = s[stateAt(m, descriptor, entry)];
+      if (still && state !== CACHED)
+        return problem('ESHEAF', `${hex(addressOf(entry))} has state ${state}, not CACHED`);
+    }
+    return undefined;
+  }
+}

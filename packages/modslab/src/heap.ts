@@ -1,0 +1,667 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * The heap: puts one together from its layers, and is the public contract. One `Heap` object is one thread's end of
+ * it, a CPU; all threads share the metadata buffer and the data buffer, which `heap.handle` carries.
+ */
+
+import { Reaper, type ReapReport } from './debug/reap.ts';
+import { type Problem, Validator } from './debug/validate.ts';
+import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
+import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
+import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
+import {
+  attachCpu,
+  type Cpu,
+  generationOf,
+  N_SLABS_FREED,
+  OFFLINE,
+  readTag,
+  statusOf,
+} from './memory/cpu.ts';
+import {
+  createDataBuffer,
+  DataMemory,
+  type HeapMemory,
+  isShared,
+  isWasmMemory,
+  sharedMemoryExists,
+  type Views,
+  type WasmMemory,
+} from './memory/data.ts';
+import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory/errors.ts';
+import type { GfpFlags } from './memory/gfp.ts';
+import {
+  C_CONSTRUCTOR,
+  C_OBJECTS,
+  CACHES_DEFAULT,
+  CPU_STATUS,
+  CPUS_MAX,
+  cacheAt,
+  cpuAt,
+  H_KMALLOC_CACHES,
+  nodeOf,
+  PAGE_SHIFT_MAX,
+  PAGE_SHIFT_MIN,
+  pageAt,
+  VERSION,
+} from './memory/layout.ts';
+import { createMetadata, type Metadata, openMetadata } from './memory/metadata.ts';
+import { decodeText, encodeText } from './memory/text.ts';
+import {
+  COUNT_MASK,
+  cacheOf,
+  KIND_LARGE,
+  KIND_NONE,
+  KIND_PAGES,
+  KIND_SLAB,
+  KIND_SLAB_TAIL,
+  KIND_TAIL,
+  kindOf,
+  OWNER_PARKED,
+  ownerOf,
+  PAGE_CLAIM,
+  PAGE_FLAGS,
+  PAGE_HEAD,
+  PAGE_RUN,
+} from './page/page.ts';
+import { FrameAllocator, NODE_ANY } from './page/pageAllocator.ts';
+import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
+import type { SlabFlags } from './slab/flags.ts';
+import { checkAddress } from './slab/object.ts';
+import { type Sheaves, sheaved } from './slab/sheaves.ts';
+import type { Address } from './slab/slabAllocator.ts';
+import { Slabifier } from './slab/slabifier.ts';
+import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
+import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
+
+const MIB = 2 ** 20;
+const SIZE_DEFAULT: number = 16 * MIB;
+const MAX_SIZE_DEFAULT: number = 256 * MIB;
+/** Addresses are unsigned 32-bit byte offsets. */
+const ADDRESS_SPACE: number = 2 ** 32;
+const CPUS_DEFAULT = 64;
+const NODES_MAX = 64;
+const CACHES_MAX = 4096;
+/** A heap has at least as many frames as this at its largest, unless its pages have the smallest or largest size. */
+const FRAMES_SHIFT = 10;
+
+export interface HeapOptions {
+  /** Bytes at the start (default 16 MiB; with `memory`, what it has). */
+  size?: number;
+  /** Grows up to this many bytes (default 256 MiB, never less than `size`; with `memory`, what that can grow to). */
+  maxSize?: number;
+  /** Bring your own. */
+  memory?: HeapMemory;
+  /** First byte of the memory that the heap may use (default 0). Everything below stays untouched. */
+  start?: number;
+  /** End (exclusive) of what it may use (default: as far as `maxSize`). */
+  end?: number;
+  /** False: plain ArrayBuffers, one thread, the same API. Default: shared where the platform can. */
+  shared?: boolean;
+  /** Bytes of a page frame: a power of two, 4096 … 65536. Default: by `maxSize`. */
+  pageSize?: number;
+  /** Most threads attached at once (default 64, at most 1024). */
+  cpus?: number;
+  /** NUMA nodes: equal windows of the heap (default 1). */
+  nodes?: number;
+  /** Cache descriptors, those of kmalloc included (default 256, at most 4096). */
+  caches?: number;
+  /** The window that `GFP.DMA` allocates from. */
+  dma?: { start: number; end: number };
+  /** Options of slab debugging; this version knows '-' (none) only. */
+  debug?: string;
+}
+
+/** What `postMessage` or `workerData` carries to another thread. Nothing is transferred. */
+export interface HeapHandle {
+  readonly version: number;
+  readonly metadata: SharedArrayBuffer;
+  readonly memory: SharedArrayBuffer | WasmMemory;
+}
+
+export interface KmemCacheOptions {
+  /** Unique among the heap's caches; at most 128 bytes of UTF-8. */
+  name: string;
+  /** Bytes of an object. */
+  size: number;
+  /** Alignment in bytes, a power of two up to the page size (default 8, from 16 bytes up 16). */
+  align?: number;
+  flags?: SlabFlags;
+  /** Runs for every object when its slab is made, not at each allocation; or bytes that are copied into it. */
+  ctor?: ((addr: Address, heap: Heap) => void) | Uint8Array;
+  /** Preferred node of its slabs. */
+  node?: number;
+  /** The part of an object that views for users may show. */
+  useroffset?: number;
+  usersize?: number;
+}
+
+/** One page descriptor, read. */
+export interface PageInfo {
+  /** Page frame number: address / page size. */
+  pfn: number;
+  /** What the frame is: `free slab parked large pages tail claimed`. */
+  flags: string;
+  /** The name of the cache whose slab it carries. */
+  cache?: string;
+  /** Log2 of the frames of its slab or run, rounded up. */
+  order: number;
+  /** Objects that the slab or run has room for. */
+  objects: number;
+  /** Of these, those not free: live or in a sheaf. */
+  inuse: number;
+  /** The CPU that holds it at this moment. */
+  cpu?: number;
+  node: number;
+}
+
+/** A CPU slot of the heap. */
+export interface CpuInfo {
+  cpu: number;
+  online: boolean;
+  /** What `attach` was given. */
+  tag?: string | number;
+  /** Rises by one each time the slot is taken. */
+  generation: number;
+}
+
+interface Window {
+  start: number;
+  size: number;
+  maxSize: number;
+}
+
+/** How many bytes `memory` has, and how many it can be made to have. */
+function capacityOf(memory: HeapMemory): { bytes: number; maxBytes: number } {
+  if (isWasmMemory(memory)) return { bytes: memory.buffer.byteLength, maxBytes: ADDRESS_SPACE };
+  const bytes = memory.byteLength;
+  return { bytes, maxBytes: Math.max(bytes, (memory as { maxByteLength?: number }).maxByteLength ?? bytes) };
+}
+
+function checkMemory(memory: unknown): void {
+  const isBuffer = memory instanceof ArrayBuffer || isShared(memory as ArrayBuffer);
+  if (isBuffer || isWasmMemory(memory as HeapMemory)) return;
+  throw new TypeError('memory must be an ArrayBuffer, a SharedArrayBuffer or a WebAssembly.Memory');
+}
+
+/** Resolves `size`, `maxSize`, `start` and `end`, with an error for what contradicts itself. */
+function resolveWindow(options: HeapOptions): Window {
+  const { memory, start = 0 } = options;
+  checkInteger('start', start, 0, ADDRESS_SPACE);
+  const limit = options.end ?? ADDRESS_SPACE;
+  checkInteger('end', limit, start, ADDRESS_SPACE);
+  const capacity = memory === undefined ? undefined : capacityOf(memory);
+  const available = Math.min(limit, capacity?.bytes ?? limit) - start;
+  if (capacity !== undefined && available <= 0)
+    throw new RangeError(`the memory ends before start (${start})`);
+  const size =
+    options.size ??
+    (capacity === undefined ? Math.min(SIZE_DEFAULT, options.maxSize ?? limit - start) : available);
+  checkInteger('size', size, 1, ADDRESS_SPACE - start);
+  if (size > available)
+    throw new RangeError(`size (${size}) is more than the window or the memory has (${available})`);
+  const most = Math.min(limit, capacity?.maxBytes ?? limit) - start;
+  const wanted =
+    options.maxSize ??
+    Math.max(size, capacity?.maxBytes === capacity?.bytes && capacity ? size : MAX_SIZE_DEFAULT);
+  checkInteger('maxSize', wanted, 1, ADDRESS_SPACE);
+  if (wanted < size) throw new RangeError(`maxSize (${wanted}) is less than size (${size})`);
+  return { start, size, maxSize: Math.min(wanted, most) };
+}
+
+function resolvePageShift(options: HeapOptions, maxSize: number): number {
+  if (options.pageSize === undefined) {
+    return Math.min(PAGE_SHIFT_MAX, Math.max(PAGE_SHIFT_MIN, Math.floor(Math.log2(maxSize)) - FRAMES_SHIFT));
+  }
+  checkPowerOfTwo('pageSize', options.pageSize, 2 ** PAGE_SHIFT_MIN, 2 ** PAGE_SHIFT_MAX);
+  return Math.log2(options.pageSize);
+}
+
+function resolveDma(
+  options: HeapOptions,
+  pageSize: number,
+  startFrame: number,
+  maxFrames: number,
+): { start: number; end: number } {
+  if (options.dma === undefined) return { start: 0, end: 0 };
+  checkInteger('dma.start', options.dma.start, 0, ADDRESS_SPACE);
+  checkInteger('dma.end', options.dma.end, options.dma.start, ADDRESS_SPACE);
+  const start = Math.max(startFrame, Math.ceil(options.dma.start / pageSize));
+  const end = Math.min(maxFrames, Math.floor(options.dma.end / pageSize));
+  if (start >= end)
+    throw new RangeError(`the DMA window holds no whole page of ${pageSize} bytes of the heap`);
+  return { start, end };
+}
+
+/** A shared heap, as one thread has it. Made by `Heap.create` or `Heap.attach`. */
+export class Heap {
+  /** The largest size that `kmalloc` takes, in bytes. */
+  readonly kmallocMaxSize: number;
+  private readonly metadata: Metadata;
+  private readonly data: DataMemory;
+  private readonly thisCpu: Cpu;
+  private readonly pages: FrameAllocator;
+  private readonly slabifier: Slabifier;
+  private readonly sheaves: Sheaves;
+  private readonly kmallocs: Kmalloc;
+  private readonly context: CacheContext;
+
+  private constructor(
+    metadata: Metadata,
+    memory: HeapMemory,
+    tag: string | number | undefined,
+    isNew: boolean,
+  ) {
+    const data = new DataMemory(memory, metadata);
+    const cpu = attachCpu(metadata, tag);
+    const pages = new FrameAllocator(metadata, cpu, data);
+    const slabifier = new Slabifier(metadata, cpu, data, pages);
+    const sheaves = sheaved(metadata, cpu, slabifier, slabifier.table);
+    if (isNew) createKmallocCaches(metadata, sheaves);
+    const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier.table);
+    this.metadata = metadata;
+    this.data = data;
+    this.thisCpu = cpu;
+    this.pages = pages;
+    this.slabifier = slabifier;
+    this.sheaves = sheaves;
+    this.kmallocs = kmalloc;
+    this.kmallocMaxSize = kmalloc.maxSize;
+    this.context = { metadata, cpu, data, table: slabifier.table, slabifier, sheaves, kmalloc };
+  }
+
+  /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
+  static create(options: HeapOptions = {}): Heap {
+    const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
+    if (memory !== undefined) checkMemory(memory);
+    checkInteger('cpus', cpus, 1, CPUS_MAX);
+    checkInteger('nodes', nodes, 1, NODES_MAX);
+    checkInteger('caches', caches, 32, CACHES_MAX);
+    if (options.debug !== undefined && options.debug !== '' && options.debug !== '-') {
+      invalid(`debug '${options.debug}': this version has no debug options but '-'`);
+    }
+    const { start, size, maxSize } = resolveWindow(options);
+    const pageShift = resolvePageShift(options, maxSize);
+    const pageSize = 2 ** pageShift;
+    const startFrame = Math.max(1, Math.ceil(start / pageSize));
+    const frames = Math.floor((start + size) / pageSize);
+    const maxFrames = Math.max(frames, Math.floor((start + maxSize) / pageSize));
+    if (frames <= startFrame) {
+      throw new RangeError(
+        `a window of ${size} bytes from ${start} holds no page of ${pageSize} bytes (page 0 is never used)`,
+      );
+    }
+    if (nodes > maxFrames - startFrame)
+      throw new RangeError(`${nodes} nodes are more than the heap has pages`);
+    const dma = resolveDma(options, pageSize, startFrame, maxFrames);
+    const shared =
+      options.shared ?? (memory === undefined ? sharedMemoryExists() : isShared(bufferOf(memory)));
+    if (shared && !sharedMemoryExists()) {
+      invalid(
+        'this platform has no SharedArrayBuffer (a browser page must be cross-origin isolated): use { shared: false }',
+      );
+    }
+    if (shared && memory !== undefined && !isShared(bufferOf(memory)))
+      invalid('shared: true, but the memory given is not shared');
+    const metadata = createMetadata(
+      { pageShift, startFrame, maxFrames, cpus, nodes, caches },
+      frames,
+      dma,
+      shared,
+    );
+    const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
+    return new Heap(metadata, data, undefined, true);
+  }
+
+  /**
+   * Makes this thread one more CPU of the heap that `handle` names. Throws `EVERSION` for a handle of another version,
+   * `ENOCPU` if all CPUs are taken. `tag` lets a supervisor find the slot of a worker that was killed.
+   */
+  static attach(handle: HeapHandle, options: { tag?: string | number } = {}): Heap {
+    if (typeof handle !== 'object' || handle === null || !('metadata' in handle)) {
+      throw new TypeError('Heap.attach takes a heap handle: send heap.handle to this thread');
+    }
+    if (handle.version !== VERSION) {
+      throw new SlabError(
+        'EVERSION',
+        `the handle is of version ${handle.version}, this modslab of ${VERSION}`,
+      );
+    }
+    return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, false);
+  }
+
+  /** What another thread needs for `Heap.attach`. Throws `EINVAL` for an unshared heap: a copy would be silent. */
+  get handle(): HeapHandle {
+    this.thisCpu.checkAttached();
+    const { memory } = this.data;
+    const { buffer } = this.metadata;
+    if (!isShared(buffer) || !isShared(bufferOf(memory))) {
+      invalid('an unshared heap has no handle: create it with shared memory');
+    }
+    return {
+      version: VERSION,
+      metadata: buffer as SharedArrayBuffer,
+      memory: memory as SharedArrayBuffer | WasmMemory,
+    };
+  }
+
+  /** This thread's CPU number. */
+  get cpu(): number {
+    return this.thisCpu.id;
+  }
+
+  /** Bytes of a page frame. */
+  get pageSize(): number {
+    return 2 ** this.metadata.layout.pageShift;
+  }
+
+  /** Gives this CPU's cached objects back and leaves the heap. Any later call but this one throws `ESHUTDOWN`. */
+  detach(): void {
+    if (this.thisCpu.left) return;
+    if (!this.thisCpu.beginLeave()) return;
+    this.sheaves.leave();
+    this.thisCpu.endLeave();
+  }
+
+  [Symbol.dispose](): void {
+    this.detach();
+  }
+
+  /**
+   * Takes back what a thread that died without detaching had claimed and cached. The caller vouches for the death; what
+   * the thread had allocated stays. Nothing happens if the slot is offline, or has another generation than the one
+   * given. Throws `EBUSY` for the caller's own CPU, `EINVAL` for no CPU. Cost: O(frames + caches · sheaves).
+   */
+  reap(cpu: number, generation?: number): ReapReport {
+    const { metadata, thisCpu, pages, slabifier, sheaves } = this;
+    return new Reaper(metadata, thisCpu, pages, slabifier, sheaves, slabifier.table).reap(cpu, generation);
+  }
+
+  /** All CPU slots that have ever been taken. */
+  cpus(): CpuInfo[] {
+    this.thisCpu.checkAttached();
+    const { m, layout } = this.metadata;
+    const infos: CpuInfo[] = [];
+    for (let cpu = 0; cpu < layout.cpus; cpu++) {
+      const word = Atomics.load(m, cpuAt(layout, cpu) + CPU_STATUS);
+      if (word === 0) continue;
+      const tag = readTag(this.metadata, cpu);
+      const info = { cpu, online: statusOf(word) !== OFFLINE, generation: generationOf(word) };
+      infos.push(tag === undefined ? info : { ...info, tag });
+    }
+    return infos;
+  }
+
+  /** The data buffer as it is now. */
+  get buffer(): ArrayBufferLike {
+    return this.data.buffer;
+  }
+  /** Views of the whole data buffer. Growth makes new ones: read the property again, do not keep it. */
+  get u8(): Uint8Array {
+    return this.data.views().u8;
+  }
+  get i8(): Int8Array {
+    return this.data.views().i8;
+  }
+  get u16(): Uint16Array {
+    return this.data.views().u16;
+  }
+  get i16(): Int16Array {
+    return this.data.views().i16;
+  }
+  get u32(): Uint32Array {
+    return this.data.views().u32;
+  }
+  get i32(): Int32Array {
+    return this.data.views().i32;
+  }
+  get f32(): Float32Array {
+    return this.data.views().f32;
+  }
+  get f64(): Float64Array {
+    return this.data.views().f64;
+  }
+  get i64(): BigInt64Array {
+    return this.data.views().i64;
+  }
+  get u64(): BigUint64Array {
+    return this.data.views().u64;
+  }
+  get dataView(): DataView {
+    return this.data.views().dataView;
+  }
+
+  /** A view of `length` bytes from `addr`. */
+  view(addr: Address, length: number): Uint8Array {
+    const { u8 } = this.viewsOf(addr, length);
+    return u8.subarray(addr, addr + length);
+  }
+
+  /** The text of `length` bytes of UTF-8 at `addr`. */
+  readString(addr: Address, length: number): string {
+    return decodeText(this.viewsOf(addr, length).u8, addr, length);
+  }
+
+  /** Writes `text` as UTF-8 at `addr`; the number of bytes written. Nothing checks that the object is long enough. */
+  writeString(addr: Address, text: string): number {
+    const bytes = encodeText(text);
+    this.viewsOf(addr, bytes.length).u8.set(bytes, addr);
+    return bytes.length;
+  }
+
+  /** Allocates `size` bytes, 0 … `kmallocMaxSize`; 0 without memory. O(1), no Atomics on the fast path. */
+  kmalloc(size: number, gfp: GfpFlags = 0): Address {
+    return this.kmallocs.kmalloc(size, gfp);
+  }
+
+  /** `kmalloc`, filled with zeros over all that `ksize` says. */
+  kzalloc(size: number, gfp: GfpFlags = 0): Address {
+    return this.kmallocs.kzalloc(size, gfp);
+  }
+
+  /** `kzalloc` of n · size bytes; throws `RangeError` where that is more than `kmallocMaxSize`. */
+  kcalloc(n: number, size: number, gfp: GfpFlags = 0): Address {
+    checkInteger('the number of elements', n, 0, ADDRESS_SPACE);
+    checkInteger('the size of an element', size, 0, ADDRESS_SPACE);
+    return this.kmallocs.kzalloc(n * size, gfp);
+  }
+
+  /** `kmalloc` on `node`; on another if it has no memory and `gfp` does not say `THISNODE`. */
+  kmallocNode(size: number, gfp: GfpFlags, node: number): Address {
+    return this.kmallocs.kmallocNode(size, gfp, node);
+  }
+
+  /** `kmalloc` aligned to `align`, a power of two up to 2^27. */
+  kmallocAligned(size: number, align: number, gfp: GfpFlags = 0): Address {
+    return this.kmallocs.kmallocAligned(size, align, gfp);
+  }
+
+  /** A new size for an object, moved if need be. Address 0 allocates, size 0 frees; 0: no memory, the old one stays. */
+  krealloc(addr: Address, size: number, gfp: GfpFlags = 0): Address {
+    return this.kmallocs.krealloc(addr, size, gfp);
+  }
+
+  /** Frees a live object; 0 is a no-op, anything else throws and changes nothing. O(1), no Atomics on the fast path. */
+  kfree(addr: Address): void {
+    this.kmallocs.kfree(addr);
+  }
+
+  /** `kfree`, after the object has been overwritten with zeros. */
+  kfreeSensitive(addr: Address): void {
+    this.kmallocs.kfreeSensitive(addr);
+  }
+
+  /** Bytes that the object may use; 0 for address 0. Throws as `kfree` does. */
+  ksize(addr: Address): number {
+    return this.kmallocs.ksize(addr);
+  }
+
+  /** n (default: all of `out`) objects into `out`, or none: n or 0. */
+  kmallocBulk(size: number, out: AddressArray, n?: number, gfp: GfpFlags = 0): number {
+    this.thisCpu.checkAttached();
+    return this.kmallocs.kmallocBulk(size, out, checkBulk(out, n), gfp);
+  }
+
+  /** Frees the first n addresses, or, if one is refused, none. Zeros are skipped. */
+  kfreeBulk(addrs: AddressArray, n?: number): void {
+    this.thisCpu.checkAttached();
+    this.kmallocs.kfreeBulk(addrs, checkBulk(addrs, n), 0);
+  }
+
+  /** Contiguous memory of any size that the heap can have; freed with `kvfree`. */
+  kvmalloc(size: number, gfp: GfpFlags = 0): Address {
+    return this.kmallocs.kvmalloc(size, gfp);
+  }
+
+  kvfree(addr: Address): void {
+    this.kmallocs.kfree(addr);
+  }
+
+  /** 2^order page frames, aligned to their size; 0 without memory. */
+  allocPages(order: number, gfp: GfpFlags = 0): Address {
+    return this.kmallocs.allocPages(order, gfp);
+  }
+
+  /** Gives back what `allocPages` gave; the order must be the same. */
+  freePages(addr: Address, order: number): void {
+    this.kmallocs.freePages(addr, order);
+  }
+
+  /** Creates a cache that every thread can open by its name. */
+  createCache(options: KmemCacheOptions): KmemCache {
+    this.thisCpu.checkOnline();
+    const { ctor, ...rest } = options;
+    const request = ctor === undefined ? rest : { ...rest, ctor: this.bindConstructor(ctor) };
+    const id = this.sheaves.create(checkCacheRequest(this.metadata, request));
+    return new KmemCache(this.context, id);
+  }
+
+  /** Opens a cache that some thread has created. `ctor`: its constructor, for a thread that may make slabs of it. */
+  cache(name: string, options: { ctor?: (addr: Address, heap: Heap) => void } = {}): KmemCache {
+    this.thisCpu.checkOnline();
+    const id = this.slabifier.table.find(name);
+    if (id === 0) invalid(`there is no cache '${name}'`, name);
+    const { ctor } = options;
+    if (ctor !== undefined) {
+      const kind = this.metadata.m[cacheAt(this.metadata.layout, id) + C_CONSTRUCTOR];
+      if (typeof ctor !== 'function' || kind !== CONSTRUCTOR_FUNCTION) {
+        invalid(`cache '${name}' was not created with a constructor function`, name);
+      }
+      this.slabifier.register(id, (address) => ctor(address, this));
+    }
+    return new KmemCache(this.context, id);
+  }
+
+  /** All caches, those of kmalloc included. */
+  caches(): KmemCache[] {
+    this.thisCpu.checkOnline();
+    return this.slabifier.table.ready().map((id) => new KmemCache(this.context, id));
+  }
+
+  /** Gives everything that is cached within reach back to the page allocator; how many slabs that released. */
+  shrink(): number {
+    this.sheaves.enterSlowPath();
+    const before = this.thisCpu.counted(N_SLABS_FREED);
+    this.sheaves.drainAll();
+    return this.thisCpu.counted(N_SLABS_FREED) - before;
+  }
+
+  /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
+  virtToPage(addr: Address): PageInfo {
+    this.thisCpu.checkAttached();
+    const { m, layout } = this.metadata;
+    const pfn = checkAddress(this.metadata, addr);
+    const page = pageAt(layout, pfn);
+    const kind = kindOf(m[page + PAGE_FLAGS]);
+    const isTail = kind === KIND_TAIL || kind === KIND_SLAB_TAIL;
+    const head = isTail ? pageAt(layout, m[page + PAGE_HEAD]) : page;
+    const cache = cacheOf(m[head + PAGE_FLAGS]);
+    const claim = Atomics.load(m, head + PAGE_CLAIM);
+    const owner = ownerOf(claim);
+    const objects = cache === 0 ? 0 : m[cacheAt(layout, cache) + C_OBJECTS];
+    const isRun = kindOf(m[head + PAGE_FLAGS]) === KIND_LARGE || kindOf(m[head + PAGE_FLAGS]) === KIND_PAGES;
+    const info: PageInfo = {
+      pfn,
+      flags: pageFlags(kind, claim),
+      order: kind === KIND_NONE ? 0 : Math.ceil(Math.log2(Math.max(1, m[head + PAGE_RUN]))),
+      objects: isRun ? 1 : objects,
+      inuse: isRun ? 1 : objects - Math.min(objects, claim & COUNT_MASK),
+      node: nodeOf(layout, pfn),
+    };
+    if (cache !== 0) info.cache = this.slabifier.table.name(cache);
+    if (owner !== 0 && owner !== OWNER_PARKED) info.cpu = owner - 1;
+    return info;
+  }
+
+  /** Every invariant that does not hold; empty when all do. Never throws. */
+  validate(): Problem[] {
+    const { metadata, thisCpu, data, slabifier } = this;
+    return new Validator(metadata, thisCpu, data, slabifier, slabifier.table).validate();
+  }
+
+  /** One row a cache. */
+  slabinfo(): SlabinfoRow[] {
+    this.thisCpu.checkAttached();
+    return slabinfo(this.metadata, this.slabifier.table, this.sheaves.pageAllocatorName);
+  }
+
+  /** Memory figures, in bytes. */
+  meminfo(): MemInfo {
+    this.thisCpu.checkAttached();
+    return meminfo(this.metadata);
+  }
+
+  /** Free runs by node, zone and order. */
+  buddyinfo(): BuddyInfo[] {
+    this.thisCpu.checkAttached();
+    return buddyinfo(this.metadata);
+  }
+
+  /** What the slow paths of all CPUs have counted. */
+  counters(): Counters {
+    this.thisCpu.checkAttached();
+    return counters(this.metadata);
+  }
+
+  private bindConstructor(
+    ctor: ((addr: Address, heap: Heap) => void) | Uint8Array,
+  ): ((addr: Address) => void) | Uint8Array {
+    return typeof ctor === 'function' ? (address) => ctor(address, this) : ctor;
+  }
+
+  private viewsOf(addr: Address, length: number): Views {
+    this.thisCpu.checkAttached();
+    const views = this.data.views();
+    checkInteger('an address', addr, 0, views.u8.length);
+    checkInteger('a length', length, 0, views.u8.length - addr);
+    return views;
+  }
+}
+
+const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) ? memory.buffer : memory);
+
+/** The general caches, in ascending order: cache numbers 1, 2, 3… */
+function createKmallocCaches(metadata: Metadata, sheaves: Sheaves): void {
+  const classes = classesForPageSize(SIZE_CLASSES_2006, 2 ** metadata.layout.pageShift);
+  for (const size of classes) {
+    const name = `kmalloc-${size}`;
+    // Powers of two are aligned to themselves: their slabs begin on page frames.
+    sheaves.create({ name, size, align: 0, flags: 0, node: NODE_ANY, useroffset: 0, usersize: size });
+  }
+  metadata.m[H_KMALLOC_CACHES] = classes.length;
+}
+
+function pageFlags(kind: number, claim: number): string {
+  const owner = ownerOf(claim);
+  const parked = owner === OWNER_PARKED ? ['parked'] : [];
+  const claimed = owner !== 0 && owner !== OWNER_PARKED ? ['claimed'] : [];
+  const names: Record<number, string[]> = {
+    [KIND_NONE]: claim === 0 ? ['free'] : [],
+    [KIND_SLAB]: ['slab'],
+    [KIND_SLAB_TAIL]: ['slab', 'tail'],
+    [KIND_LARGE]: ['large'],
+    [KIND_PAGES]: ['pages'],
+    [KIND_TAIL]: ['tail'],
+  };
+  return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
+}

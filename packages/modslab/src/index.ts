@@ -1,0 +1,25 @@
+/**
+ * modslab: a modular slab allocator with a kmalloc subsystem, for the shared memory of JavaScript.
+ *
+ * @packageDocumentation
+ */
+
+export type { ReapReport } from './debug/reap.ts';
+export type { Problem } from './debug/validate.ts';
+export {
+  type CpuInfo,
+  Heap,
+  type HeapHandle,
+  type HeapOptions,
+  type KmemCacheOptions,
+  type PageInfo,
+} from './heap.ts';
+export type { AddressArray } from './kmalloc/kmalloc.ts';
+export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
+export type { HeapMemory, WasmMemory } from './memory/data.ts';
+export { SlabError, type SlabErrorCode } from './memory/errors.ts';
+export { GFP, type GfpFlags } from './memory/gfp.ts';
+export { SLAB, type SlabFlags } from './slab/flags.ts';
+export type { Address } from './slab/slabAllocator.ts';
+export type { BuddyInfo, Counters, MemInfo } from './stat/meminfo.ts';
+export type { SlabinfoRow } from './stat/slabinfo.ts';

@@ -1,0 +1,550 @@
+/**
+ * The kmalloc subsystem: memory of any size from caches of a few (MODSLAB 3/7, 2006).
+ *
+ * A size finds its cache by one table lookup, an address finds it in its page descriptor (`virtToPage`): so `kfree`
+ * needs no size, and an object carries no header. Above the largest class, whole pages: a run of frames whose
+ * descriptor says LARGE. The fast paths, below, fit on one screen; all else is slow path.
+ *
+ * | killed here                                           | ⇒ reap does this                          |
+ * |-------------------------------------------------------|-------------------------------------------|
+ * | large object: frames claimed, not yet LIVE            | releases them (page/pageAllocator.ts)     |
+ * | large object: LIVE, address not yet returned          | nothing: it is an object of the dead thread |
+ * | free of a large object: claimed, not yet released     | releases its frames                       |
+ * | bulk free: some objects marked                        | nothing: a marked object is a live one    |
+ */
+
+import { killPoint } from '../memory/assert.ts';
+import { type Cpu, N_LARGE_ALLOCATED, N_LARGE_FREED } from '../memory/cpu.ts';
+import type { DataMemory } from '../memory/data.ts';
+import { checkInteger, checkNumber, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
+import { GFP, GFP_BOUNDED, GFP_MASK, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
+import {
+  C_STRIDE,
+  cacheAt,
+  H_DMA_END,
+  H_DMA_START,
+  H_KMALLOC_CACHES,
+  H_WAITERS,
+  PAGE_WORDS_SHIFT,
+  pageAt,
+  windowBytes,
+} from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import {
+  CACHE_MASK,
+  CLAIM_LIVE,
+  CLAIM_USED,
+  cacheOf,
+  KIND_LARGE,
+  KIND_PAGES,
+  kindOf,
+  ownerBits,
+  PAGE_CLAIM,
+  PAGE_FLAGS,
+  PAGE_REQUESTED,
+  PAGE_RUN,
+} from '../page/page.ts';
+import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import type { CacheTable } from '../slab/cacheTable.ts';
+import { SLAB } from '../slab/flags.ts';
+import { checkAddress, checkObject } from '../slab/object.ts';
+import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
+import type { Address } from '../slab/slabAllocator.ts';
+import { zero } from './fill.ts';
+import { classIndex } from './sizeClasses.ts';
+
+/** Largest alignment that `kmallocAligned` takes. */
+const ALIGNMENT_MAX = 2 ** 27;
+/** How long a `NOFAIL` call sleeps before it looks for memory again. */
+const NOFAIL_SLEEP_MS = 5;
+
+/** A list of addresses in bulk calls. */
+export type AddressArray = Int32Array | Uint32Array;
+
+/** Throws `EINVAL` unless `gfp` is a union of GFP bits. */
+export function checkGfp(gfp: GfpFlags): void {
+  checkNumber('gfp', gfp);
+  if ((gfp & GFP_MASK) !== gfp) invalid(`gfp has bits that mean nothing: ${hex(gfp)}`);
+  if ((gfp & GFP.NOFAIL) !== 0 && (gfp & GFP_BOUNDED) !== 0)
+    invalid('NOFAIL waits, NOWAIT and ATOMIC must not: choose');
+}
+
+/** Checks the arguments of a bulk call, and returns how many addresses it is about. */
+export function checkBulk(array: AddressArray, n: number | undefined): number {
+  if (!(array instanceof Int32Array || array instanceof Uint32Array)) {
+    throw new TypeError('bulk calls take an Int32Array or a Uint32Array of addresses');
+  }
+  if (n === undefined) return array.length;
+  checkInteger('the number of addresses', n, 0, array.length);
+  return n;
+}
+
+export class Kmalloc {
+  /** The largest size that `kmalloc` takes, in bytes. */
+  readonly maxSize: number;
+  private readonly metadata: Metadata;
+  private readonly m: Int32Array;
+  private readonly cpu: Cpu;
+  private readonly data: DataMemory;
+  private readonly pages: FrameAllocator;
+  private readonly sheaves: Sheaves;
+  private readonly table: CacheTable;
+  private readonly vmemMap: number;
+  private readonly pageShift: number;
+  private readonly maxFrames: number;
+  private readonly smallMax: number;
+  /** Sizes of the classes; class i is cache i + 1. */
+  private readonly classes: readonly number[];
+  private readonly classOf: Uint8Array;
+  /** Where the hot words of the cache are for each number of granules. */
+  private readonly slots: Int32Array;
+  /** Cache numbers of the DMA classes that this thread has used; 0: not yet. */
+  private readonly dmaCaches: Int32Array;
+
+  constructor(
+    metadata: Metadata,
+    cpu: Cpu,
+    data: DataMemory,
+    pages: FrameAllocator,
+    sheaves: Sheaves,
+    table: CacheTable,
+  ) {
+    const { m, layout } = metadata;
+    this.metadata = metadata;
+    this.m = m;
+    this.cpu = cpu;
+    this.data = data;
+    this.pages = pages;
+    this.sheaves = sheaves;
+    this.table = table;
+    this.vmemMap = layout.vmemMap;
+    this.pageShift = layout.pageShift;
+    this.maxFrames = layout.maxFrames;
+    this.classes = Array.from(
+      { length: m[H_KMALLOC_CACHES] },
+      (_, i) => m[cacheAt(layout, i + 1) + C_STRIDE],
+    );
+    this.smallMax = this.classes.at(-1) ?? 0;
+    this.classOf = classIndex(this.classes);
+    this.slots = Int32Array.from(this.classOf, (index) => (index + 1) << HOT_SHIFT);
+    this.dmaCaches = new Int32Array(this.classes.length);
+    this.maxSize = kmallocMaxSize(windowBytes(layout, layout.maxFrames));
+  }
+
+  /** Allocates `size` bytes; 0 without memory. Fast path: no Atomics. */
+  kmalloc(size: number, gfp: GfpFlags): Address {
+    if ((gfp & GFP_SLOW) === 0 && size >>> 0 === size && size <= this.smallMax) {
+      const { sheaves } = this;
+      const slot = this.slots[(size + 7) >>> 3];
+      const address = sheaves.pop(slot) || sheaves.popSpare(slot);
+      if (address !== 0) return address;
+    }
+    return this.kmallocSlow(size, gfp);
+  }
+
+  /** Takes back an object of kmalloc or of any cache. Fast path: no Atomics, all checks. */
+  kfree(address: Address): void {
+    const pfn = address >>> this.pageShift;
+    if (pfn < this.maxFrames && address >>> 0 === address) {
+      const { sheaves } = this;
+      const page = (this.vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+      const slot = sheaves.m[page | PAGE_FLAGS] & CACHE_MASK;
+      if (sheaves.push(slot, page, address) || sheaves.pushSpare(slot, page, address)) return;
+    }
+    this.kfreeSlow(address);
+  }
+
+  /** `kmalloc`, and zeros over the whole object. Fast path: no Atomics. */
+  kzalloc(size: number, gfp: GfpFlags): Address {
+    if ((gfp & GFP_SLOW) === 0 && size >>> 0 === size && size <= this.smallMax) {
+      const index = this.classOf[(size + 7) >>> 3];
+      const slot = (index + 1) << HOT_SHIFT;
+      const address = this.sheaves.pop(slot) || this.sheaves.popSpare(slot);
+      if (address !== 0) {
+        zero(this.data, address, this.classes[index]);
+        return address;
+      }
+    }
+    return this.kmallocSlow(size, gfp | GFP.ZERO);
+  }
+
+  /** Throws `RangeError` unless `size` is one that kmalloc takes. */
+  checkSize(size: number): void {
+    checkInteger('a size', size, 0, this.maxSize);
+  }
+
+  kmallocSlow(size: number, gfp: GfpFlags): Address {
+    this.checkSize(size);
+    checkGfp(gfp);
+    return this.allocateWith(gfp, () => this.allocateOnce(size, gfp));
+  }
+
+  /** On `node`, or on any other if it has no memory and `gfp` does not say `THISNODE`. */
+  kmallocNode(size: number, gfp: GfpFlags, node: number): Address {
+    this.checkSize(size);
+    checkGfp(gfp);
+    checkInteger('a node', node, 0, this.metadata.layout.nodes - 1);
+    return this.allocateWith(gfp, () => {
+      if (size > this.smallMax) return this.allocateLarge(size, 1, gfp, node);
+      const cache = this.cacheFor(size, gfp);
+      return cache === 0 ? 0 : this.zeroed(this.sheaves.allocNode(cache, gfp, node), cache, gfp);
+    });
+  }
+
+  /** Aligned to `align`, a power of two up to 2^27. */
+  kmallocAligned(size: number, align: number, gfp: GfpFlags): Address {
+    this.checkSize(size);
+    checkPowerOfTwo('an alignment', align, 1, ALIGNMENT_MAX);
+    checkGfp(gfp);
+    const index = this.classes.findIndex((stride) => stride >= size && stride % align === 0);
+    if (index >= 0) return this.kmalloc(this.classes[index], gfp);
+    const pageSize = 2 ** this.pageShift;
+    return this.allocateWith(gfp, () =>
+      this.allocateLarge(size, Math.max(1, align / pageSize), gfp, NODE_ANY),
+    );
+  }
+
+  /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. */
+  krealloc(address: Address, size: number, gfp: GfpFlags): Address {
+    this.checkSize(size);
+    checkGfp(gfp);
+    if (address === 0) return this.kmalloc(size, gfp);
+    const old = this.ksize(address);
+    if (size === 0) {
+      this.kfree(address);
+      return 0;
+    }
+    if (size <= old && !(old > this.smallMax && this.pagesFor(size) * 2 <= this.pagesFor(old)))
+      return address;
+    const moved = this.kmalloc(size, gfp & ~GFP.ZERO);
+    if (moved === 0) return size <= old ? address : 0;
+    const { u8 } = this.data.views();
+    u8.copyWithin(moved, address, address + Math.min(old, size));
+    if ((gfp & GFP.ZERO) !== 0 && size > old) {
+      const now = this.ksize(moved);
+      zero(this.data, moved + old, now - old);
+    }
+    this.kfree(address);
+    return moved;
+  }
+
+  /** Bytes that the object at `address` may use; 0 for 0. Throws as `kfree` does. */
+  ksize(address: Address): number {
+    this.cpu.checkAttached();
+    if (address === 0) return 0;
+    const { m, metadata } = this;
+    const pfn = checkAddress(metadata, address);
+    const page = pageAt(metadata.layout, pfn);
+    if (this.isLargeHead(page, address)) {
+      this.checkLargeLive(page, address);
+      return m[page + PAGE_RUN] * 2 ** this.pageShift;
+    }
+    return m[cacheAt(metadata.layout, checkObject(metadata, address, 0, this.table)) + C_STRIDE];
+  }
+
+  /** `kfree`, after zeros have been written over the object. */
+  kfreeSensitive(address: Address): void {
+    this.sheaves.enterSlowPath();
+    if (address !== 0) zero(this.data, address, this.ksize(address));
+    this.kfree(address);
+  }
+
+  /** n objects of `size` bytes into `out`, or none: n or 0. */
+  kmallocBulk(size: number, out: AddressArray, n: number, gfp: GfpFlags): number {
+    this.checkSize(size);
+    checkGfp(gfp);
+    const slot = size <= this.smallMax && (gfp & GFP_SLOW) === 0 ? this.slots[(size + 7) >>> 3] : 0;
+    return this.allocateAll(out, n, () => this.sheaves.pop(slot) || this.kmallocSlow(size, gfp));
+  }
+
+  /** Frees all of the first n addresses, or none if one of them is refused. `expected` 0: objects of any cache. */
+  kfreeBulk(addresses: AddressArray, n: number, expected: number): void {
+    if (this.pushAll(addresses, n, expected)) return;
+    this.markAll(addresses, n, expected);
+    for (let i = 0; i < n; i++) {
+      const address = addresses[i] >>> 0;
+      if (address === 0) continue;
+      const cache = this.cacheAtAddress(address);
+      if (cache !== 0) this.sheaves.unmark(cache, address);
+      this.kfree(address);
+    }
+  }
+
+  /** Contiguous memory of any size up to the heap's: kmalloc where that will do, else a run of frames. */
+  kvmalloc(size: number, gfp: GfpFlags): Address {
+    const { layout } = this.metadata;
+    checkInteger('a size', size, 0, (layout.maxFrames - layout.startFrame) * 2 ** layout.pageShift);
+    checkGfp(gfp);
+    if (size <= this.maxSize) return this.kmalloc(size, gfp);
+    return this.allocateWith(gfp, () => this.allocateLarge(size, 1, gfp, NODE_ANY));
+  }
+
+  /** 2^order frames, aligned to as many; 0 without memory. */
+  allocPages(order: number, gfp: GfpFlags): Address {
+    checkInteger('an order', order, 0, 31);
+    checkGfp(gfp);
+    return this.allocateWith(gfp, () => this.allocateRun(2 ** order, 2 ** order, gfp, NODE_ANY, KIND_PAGES));
+  }
+
+  freePages(address: Address, order: number): void {
+    checkInteger('an order', order, 0, 31);
+    const { m, metadata } = this;
+    this.sheaves.enterSlowPath();
+    const pfn = checkAddress(metadata, address);
+    const page = pageAt(metadata.layout, pfn);
+    if (kindOf(m[page + PAGE_FLAGS]) !== KIND_PAGES || address % 2 ** this.pageShift !== 0) {
+      throw new SlabError(
+        'EFAULT',
+        `${hex(address)} is not the first byte of pages from allocPages`,
+        address,
+      );
+    }
+    if (m[page + PAGE_RUN] !== 2 ** order) {
+      const real = Math.log2(m[page + PAGE_RUN]);
+      throw new SlabError(
+        'EINVAL',
+        `the pages at ${hex(address)} are of order ${real}, not ${order}`,
+        address,
+      );
+    }
+    this.freeRun(pfn, address);
+  }
+
+  /** Everything but the fast path: 0, large objects, and what the sheaves' slow path handles. */
+  kfreeSlow(address: Address): void {
+    this.sheaves.enterSlowPath();
+    if (address === 0) return;
+    const pfn = checkAddress(this.metadata, address);
+    const page = pageAt(this.metadata.layout, pfn);
+    if (!this.isLargeHead(page, address)) {
+      this.sheaves.freeSlow(address, 0);
+      return;
+    }
+    this.checkLargeLive(page, address);
+    this.freeRun(pfn, address);
+    this.cpu.count(N_LARGE_FREED);
+  }
+
+  private pagesFor(size: number): number {
+    return Math.max(1, Math.ceil(size / 2 ** this.pageShift));
+  }
+
+  private isLargeHead(page: number, address: Address): boolean {
+    return kindOf(this.m[page + PAGE_FLAGS]) === KIND_LARGE && address % 2 ** this.pageShift === 0;
+  }
+
+  private checkLargeLive(page: number, address: Address): void {
+    if (this.m[page + PAGE_CLAIM] === (CLAIM_USED | CLAIM_LIVE)) return;
+    throw new SlabError('EDOUBLEFREE', `${hex(address)} is free already, or being freed`, address);
+  }
+
+  /** Runs `allocate`; without memory, again after everything cached has been given back; with NOFAIL, until it works. */
+  allocateWith(gfp: GfpFlags, allocate: () => Address): Address {
+    this.sheaves.enterSlowPath();
+    let address = allocate();
+    if (address !== 0) return address;
+    this.sheaves.drainAll();
+    address = allocate();
+    while (address === 0 && (gfp & GFP.NOFAIL) !== 0) {
+      this.sleep();
+      this.sheaves.drainAll();
+      address = allocate();
+    }
+    return address;
+  }
+
+  private sleep(): void {
+    try {
+      Atomics.wait(this.m, H_WAITERS, 0, NOFAIL_SLEEP_MS);
+    } catch {
+      invalid(
+        'there is no memory, and NOFAIL cannot wait for it: this thread may not block, or the heap is not shared',
+      );
+    }
+    this.cpu.checkOnline();
+  }
+
+  private allocateOnce(size: number, gfp: GfpFlags): Address {
+    if (size > this.smallMax) return this.allocateLarge(size, 1, gfp, NODE_ANY);
+    const cache = this.cacheFor(size, gfp);
+    if (cache === 0) return 0;
+    if ((gfp & GFP.THISNODE) !== 0)
+      return this.zeroed(this.sheaves.allocNode(cache, gfp, this.cpu.node), cache, gfp);
+    return this.zeroed(this.sheaves.alloc(cache, gfp), cache, gfp);
+  }
+
+  private zeroed(address: Address, cache: number, gfp: GfpFlags): Address {
+    if (address !== 0 && (gfp & GFP.ZERO) !== 0) {
+      zero(this.data, address, this.m[cacheAt(this.metadata.layout, cache) + C_STRIDE]);
+    }
+    return address;
+  }
+
+  /** The cache for a size: one of the classes, or its counterpart in the DMA zone, made when first asked for. */
+  private cacheFor(size: number, gfp: GfpFlags): number {
+    const index = this.classOf[(size + 7) >>> 3];
+    if ((gfp & GFP.DMA) === 0) return index + 1;
+    if (this.m[H_DMA_START] === this.m[H_DMA_END])
+      invalid('this heap has no DMA zone: create it with { dma }');
+    if (this.dmaCaches[index] === 0) this.dmaCaches[index] = this.dmaCache(this.classes[index]);
+    return this.dmaCaches[index];
+  }
+
+  private dmaCache(size: number): number {
+    const name = `dma-kmalloc-${size}`;
+    const found = this.table.find(name);
+    if (found !== 0) return found;
+    const spec = {
+      name,
+      size,
+      align: 0,
+      flags: SLAB.CACHE_DMA,
+      node: NODE_ANY,
+      useroffset: 0,
+      usersize: size,
+    };
+    try {
+      return this.sheaves.create(spec);
+    } catch (error) {
+      // No room for a descriptor: no memory. Or another thread has made it in the meantime.
+      if (!(error instanceof SlabError)) throw error;
+      return error.code === 'ENOMEM' ? 0 : this.table.find(name);
+    }
+  }
+
+  private allocateLarge(size: number, alignment: number, gfp: GfpFlags, node: number): Address {
+    const address = this.allocateRun(this.pagesFor(size), alignment, gfp, node, KIND_LARGE);
+    if (address === 0) return 0;
+    this.m[pageAt(this.metadata.layout, address >>> this.pageShift) + PAGE_REQUESTED] = size;
+    this.cpu.count(N_LARGE_ALLOCATED);
+    return address;
+  }
+
+  private allocateRun(frames: number, alignment: number, gfp: GfpFlags, node: number, kind: number): Address {
+    if (frames > this.maxFrames) return 0;
+    if ((gfp & GFP.DMA) !== 0 && this.m[H_DMA_START] === this.m[H_DMA_END]) {
+      invalid('this heap has no DMA zone: create it with { dma }');
+    }
+    const head = this.pages.allocatePublished(frames, alignment, gfp, node, kind, CLAIM_LIVE);
+    const address = head * 2 ** this.pageShift;
+    if (address !== 0 && (gfp & GFP.ZERO) !== 0) zero(this.data, address, frames * 2 ** this.pageShift);
+    return address;
+  }
+
+  private freeRun(head: number, address: Address): void {
+    const { m } = this;
+    const page = pageAt(this.metadata.layout, head);
+    const live = CLAIM_USED | CLAIM_LIVE;
+    const mine = CLAIM_USED | ownerBits(this.cpu.owner);
+    if (Atomics.compareExchange(m, page + PAGE_CLAIM, live, mine) !== live)
+      this.checkLargeLive(page, address);
+    killPoint('large.claimed');
+    this.pages.freeExact(head, m[page + PAGE_RUN]);
+  }
+
+  /** n addresses that `allocate` gives into `out`; if it gives 0 or throws, all are freed again. */
+  allocateAll(out: AddressArray, n: number, allocate: () => Address): number {
+    let done = 0;
+    try {
+      for (; done < n; done++) {
+        const address = allocate();
+        if (address === 0) break;
+        out[done] = address;
+      }
+      return done === n ? n : 0;
+    } finally {
+      if (done < n) this.freeFirst(out, done);
+    }
+  }
+
+  private freeFirst(out: AddressArray, n: number): void {
+    for (let i = 0; i < n; i++) {
+      this.kfree(out[i] >>> 0);
+      out[i] = 0;
+    }
+  }
+
+  /** The number of the cache whose slab an address lies in; 0 if it lies in none. */
+  private cacheAtAddress(address: Address): number {
+    const pfn = address >>> this.pageShift;
+    return pfn < this.maxFrames ? cacheOf(this.m[this.vmemMap + (pfn << PAGE_WORDS_SHIFT)]) : 0;
+  }
+
+  /**
+   * The fast form: pushes all, as long as main sheaves have room and every check passes. Else it takes all pushes back,
+   * the last one first, and the two-pass form says what is wrong, or copes.
+   */
+  private pushAll(addresses: AddressArray, n: number, expected: number): boolean {
+    const { sheaves, maxFrames, pageShift, vmemMap } = this;
+    for (let i = 0; i < n; i++) {
+      const address = addresses[i] >>> 0;
+      if (address === 0) continue;
+      const pfn = address >>> pageShift;
+      const page = (vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+      const slot = pfn < maxFrames ? sheaves.m[page | PAGE_FLAGS] & CACHE_MASK : 0;
+      const fits = expected === 0 || slot === expected << HOT_SHIFT;
+      if (fits && sheaves.push(slot, page, address)) continue;
+      for (let k = i - 1; k >= 0; k--) {
+        if (addresses[k] !== 0) sheaves.unpush(this.cacheAtAddress(addresses[k] >>> 0) << HOT_SHIFT);
+      }
+      return false;
+    }
+    return true;
+  }
+
+  /** Marks every slab object named; takes all marks back and throws if one of the addresses is refused. */
+  private markAll(addresses: AddressArray, n: number, expected: number): void {
+    let large: Set<Address> | undefined;
+    this.sheaves.enterSlowPath();
+    for (let i = 0; i < n; i++) {
+      if (addresses[i] === 0) continue;
+      try {
+        large = this.markOne(addresses, i, expected, large);
+      } catch (error) {
+        this.unmarkFirst(addresses, i);
+        throw error;
+      }
+    }
+  }
+
+  /** Checks and marks one object; a large one is remembered in a set. */
+  private markOne(
+    addresses: AddressArray,
+    i: number,
+    expected: number,
+    large: Set<Address> | undefined,
+  ): Set<Address> | undefined {
+    const address = addresses[i] >>> 0;
+    const page = pageAt(this.metadata.layout, checkAddress(this.metadata, address));
+    const id = cacheOf(this.m[page + PAGE_FLAGS]);
+    if (id !== 0 && (expected === 0 || id === expected) && this.sheaves.markChecked(page, address))
+      return large;
+    const twice = (): never => {
+      throw new SlabError('EDOUBLEFREE', `${hex(address)} is named twice`, address);
+    };
+    if (expected === 0 && this.isLargeHead(page, address)) {
+      this.checkLargeLive(page, address);
+      return large?.has(address) === true ? twice() : (large ?? new Set()).add(address);
+    }
+    const cache = checkObject(this.metadata, address, expected, this.table);
+    // A mark that this call did not make is what a thread killed in a bulk free has left: the object is live.
+    if (this.sheaves.isMarked(cache, address) && addresses.subarray(0, i).includes(addresses[i])) twice();
+    this.sheaves.mark(cache, address);
+    return large;
+  }
+
+  private unmarkFirst(addresses: AddressArray, n: number): void {
+    for (let i = 0; i < n; i++) {
+      const address = addresses[i] >>> 0;
+      const cache = address === 0 ? 0 : this.cacheAtAddress(address);
+      if (cache !== 0) this.sheaves.unmark(cache, address);
+    }
+  }
+}
+
+/** The largest power of two not above half of the window, at least 1 MiB where the window is larger than that. */
+function kmallocMaxSize(bytes: number): number {
+  const half = 2 ** Math.floor(Math.log2(bytes / 2));
+  const atLeast = bytes > 2 ** 20 ? 2 ** 20 : 0;
+  return Math.max(half, atLeast);
+}

@@ -1,0 +1,31 @@
+/**
+ * A killed thread is a normal event. Workers under a mixed load are terminated at random moments, not at kill points: the
+ * engine stops them wherever they are, and while they start, attach or leave too. After every kill the dead CPU is reaped,
+ * validation must find nothing while the others go on, the dead one's objects are verified and freed by the supervisor,
+ * and a new thread takes its place. In the end every live object is one that somebody has, but for what the dead had in
+ * their hands when they died; and a shrink gives back every frame in which nothing lives.
+ */
+
+import { test } from 'node:test';
+import { skipUnlessChecked } from './support/killpoints.ts';
+import { storm } from './support/kills.ts';
+import { LIMIT, skipUnlessDeathIsTold } from './support/thread.ts';
+
+const MIB = 2 ** 20;
+/** Bun may take seconds to end a thread that is busy: there, a tenth of the kills. */
+const SHARE = 'bun' in process.versions ? 0.1 : 1;
+
+const options = { ...LIMIT, skip: skipUnlessDeathIsTold };
+
+test('threads killed at random moments, pages of 8 KiB', options, async () => {
+  await storm({ kills: 60 * SHARE, seed: 1, heap: { size: MIB, maxSize: 64 * MIB, pageSize: 8192 } });
+});
+
+test('threads killed at random moments, pages of 64 KiB', options, async () => {
+  await storm({ kills: 20 * SHARE, seed: 2, heap: { size: 2 * MIB, maxSize: 64 * MIB } });
+});
+
+test('threads killed that lose time at kill points', { ...LIMIT, skip: skipUnlessChecked }, async () => {
+  const heap = { size: MIB, maxSize: 64 * MIB, pageSize: 4096, nodes: 2 };
+  await storm({ kills: 20 * SHARE, seed: 3, heap, jitter: 16 });
+});

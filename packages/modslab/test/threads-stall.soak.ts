@@ -1,0 +1,26 @@
+/** threads-stall at length: at every kill point a worker stands for good while two others do a million operations each. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { KILL_POINTS } from 'modslab/debug';
+import { skipUnlessChecked } from './support/killpoints.ts';
+import { Stalls } from './support/stalls.ts';
+
+const OPS = 1_000_000;
+const PASSAGES = [1, 7, 40];
+
+for (const point of KILL_POINTS) {
+  test(`a worker stands at ${point} while others do ${OPS} operations`, {
+    skip: skipUnlessChecked,
+  }, async () => {
+    const stalls = new Stalls();
+    try {
+      await stalls.stopAndReap(point, 1, OPS);
+      for (const passage of PASSAGES) await stalls.stopAndLeave(point, passage, OPS / 50);
+      for (let n = 1; n < 200; n = 2 * n + 3) await stalls.stopTheReaper(point, '', n, OPS / 500);
+      assert.ok(stalls.reached.has(point));
+    } finally {
+      await stalls.end();
+    }
+  });
+}

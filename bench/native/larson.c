@@ -19,7 +19,7 @@ static void setup(void) {
 }
 
 static inline void *new_object(uint32_t x) {
-  uint32_t size = least + (x >> 8) % span_of_sizes;
+  uint32_t size = least + ((x >> 16) * span_of_sizes >> 16);
   char *object = allocated(size);
   object[0] = (char)x;
   object[size - 1] = (char)x;
@@ -47,7 +47,7 @@ static void run(struct thread *self, int phase) {
   uint32_t x = randoms[self->index];
   for (uint32_t i = 0; i < steps; i++) {
     x = xorshift32(x);
-    uint32_t slot = (x >> 8) % slots;
+    uint32_t slot = (x >> 16) * slots >> 16;
     release(mine[slot]);
     mine[slot] = new_object(x = xorshift32(x));
   }

@@ -34,10 +34,15 @@ static inline uint32_t splitmix32(uint32_t *state) {
   return z ^ z >> 15;
 }
 
+/* A number below `limit`, at most 65,536; no division, whose cost would differ between the two sides. */
+static inline uint32_t below(uint32_t limit, uint32_t *random) {
+  return (splitmix32(random) >> 16) * limit >> 16;
+}
+
 /* Words of an object to keep: 2^(r % 7), seldom 100, 1,000 or 10,000 times as many. */
 static uint32_t kept_words(uint32_t *random) {
-  uint32_t words = 1u << splitmix32(random) % 7;
-  uint32_t rare = splitmix32(random) % 10000;
+  uint32_t words = 1u << below(7, random);
+  uint32_t rare = below(10000, random);
   if (rare == 0) return words * 10000;
   if (rare < 10) return words * 1000;
   return rare < 100 ? words * 100 : words;
@@ -71,19 +76,19 @@ static void step(struct thread *self, struct mine *mine, uint32_t *random, uint3
   uint32_t r = splitmix32(random);
   struct list *soon = &mine->soon, *kept = &mine->kept;
   if ((r & 1) != 0 || *retain == 0) {
-    soon->objects[soon->count++] = make(1u << splitmix32(random) % 5);
+    soon->objects[soon->count++] = make(1u << below(5, random));
   } else {
     (*retain)--;
     kept->objects[kept->count++] = make(kept_words(random));
   }
-  if ((r >> 1) % 3 != 0 && soon->count > 0) {
-    uint32_t which = splitmix32(random) % soon->count;
+  if (((r >> 1) & 0xffff) < 43690 /* 2 of 3 */ && soon->count > 0) {
+    uint32_t which = below(soon->count, random);
     destroy(self, soon->objects[which]);
     soon->objects[which] = soon->objects[--soon->count];
   }
   if ((r >> 30) == 0 && soon->count > 0) {
-    uint32_t which = splitmix32(random) % soon->count;
-    uint32_t place = splitmix32(random) % transfers;
+    uint32_t which = below(soon->count, random);
+    uint32_t place = below(transfers, random);
     double *got = atomic_exchange(&transfer[place], soon->objects[which]);
     if (got != NULL) soon->objects[which] = got;
     else soon->objects[which] = soon->objects[--soon->count];

@@ -50,7 +50,8 @@ static void prepare(struct thread *self) {
 }
 
 static void replace(struct mine *mine, uint32_t x, int fill) {
-  mine->at = (mine->at + strides[(x >> 28) & 7]) % slots;
+  mine->at += strides[(x >> 28) & 7];
+  if (mine->at >= slots) mine->at -= slots;
   void **slot = &mine->slots[mine->at];
   if (*slot != NULL) release(*slot);
   *slot = fill ? new_object(x) : NULL;

@@ -25,7 +25,7 @@ export const larson: Kernel = {
     const { u8 } = subject.views();
 
     const newObject = (x: number): number => {
-      const size = least + ((x >>> 8) % span);
+      const size = least + (Math.imul(x >>> 16, span) >>> 16);
       const address = subject.alloc(size);
       if (address === 0) outOfMemory();
       u8[address] = x;
@@ -36,7 +36,7 @@ export const larson: Kernel = {
       let x = words[state];
       for (let i = 0; i < steps; i++) {
         x = nextRandom(x);
-        const slot = mine + ((x >>> 8) % slots);
+        const slot = mine + (Math.imul(x >>> 16, slots) >>> 16);
         subject.free(words[slot]);
         x = nextRandom(x);
         words[slot] = newObject(x);

@@ -1,0 +1,5 @@
+import type { Report } from './results.ts';
+
+export function writeDocument(_report: Report): string[] {
+  return [];
+}

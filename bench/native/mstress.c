@@ -7,7 +7,7 @@
 
 #include "harness.h"
 
-enum { TRANSFERS_MAX = 4096 };
+enum { TRANSFERS_MAX = 4096, LARGEST = 64 * 10000 };
 static uint32_t allocations, transfers;
 static double *_Atomic transfer[TRANSFERS_MAX];
 static const uint32_t cookie = 0x1ce4e5b9;
@@ -58,7 +58,8 @@ static double *make(uint32_t words) {
 
 static void destroy(struct thread *self, double *object) {
   if (object == NULL) return;
-  uint32_t words = (uint32_t)object[0];
+  uint32_t words = object[0] >= 2 && object[0] <= LARGEST ? (uint32_t)object[0] : 0;
+  if (words == 0) self->sum++; /* Something else was written there. */
   for (uint32_t i = 1; i < words; i++)
     if (object[i] != (double)(int32_t)((words - i) ^ cookie)) self->sum++;
   release(object);

@@ -32,7 +32,7 @@ interface Options {
 
 function usage({ name }: Preset): string {
   return `usage: ${name} [--quick] [--json[=FILE]] [--only WORKLOAD,…] [--subjects ALLOCATOR,…] [--runtime NAME,…]
-    [--rounds N] [--ms N] [--details] [--traces FOLDER] [--report [--from FILE]]
+    [--rounds N] [--ms N] [--least] [--details] [--traces FOLDER] [--report [--from FILE]]
   --quick     few and short rounds, smaller parameters: figures for a glance
   --json      one object instead of tables; with a file, tables and the object in the file
   --only      of ${workloadNames(undefined).join(', ')}
@@ -40,6 +40,7 @@ function usage({ name }: Preset): string {
   --runtime   modslab on other runtimes too (installed from npm into .matrix/): node20, node22, node24, node26, bun, deno
   --rounds    rounds of every contestant and workload
   --ms        milliseconds of a round; the warm-up takes twelve times as long
+  --least     the least of the rounds in place of their median: for a busy machine, with many short rounds
   --details   also the rows of single sizes
   --traces    a folder of allocation traces, in place of those that are found
   --report    write docs/benchmarks.md and its plots; --from takes a run's JSON in place of a new run`;
@@ -84,6 +85,7 @@ async function readOptions(args: readonly string[], preset: Preset): Promise<Opt
       runtime: { type: 'string' },
       rounds: { type: 'string' },
       ms: { type: 'string' },
+      least: { type: 'boolean' },
       details: { type: 'boolean' },
       traces: { type: 'string' },
       report: { type: 'boolean' },
@@ -98,6 +100,7 @@ async function readOptions(args: readonly string[], preset: Preset): Promise<Opt
     scale: values.tiny === true ? 'tiny' : quick ? 'quick' : 'standard',
     rounds: positive('--rounds', values.rounds, quick ? 5 : preset.rounds),
     roundMs: positive('--ms', values.ms, quick ? 10 : preset.roundMs),
+    statistic: values.least === true ? 'least' : 'median',
     only: chosen('--only', values.only, workloadNames(values.traces)) ?? preset.only,
     subjects: chosen('--subjects', subjects, SUBJECTS) ?? preset.subjects ?? SUBJECTS,
     runtimes: chosen('--runtime', values.runtime, await runtimeNames()) ?? [],

@@ -19,7 +19,7 @@ import { createInterface } from 'node:readline';
 import { createPart, wordsOf } from './context.ts';
 import type { Part, Spec } from './kernel.ts';
 import { createSubject } from './subjects/load.ts';
-import type { Subject } from './subjects/subject.ts';
+import { cannot, type Subject } from './subjects/subject.ts';
 import { Team } from './team.ts';
 import { ROUND_BEGINS, ROUND_ENDS } from './trace.ts';
 
@@ -49,6 +49,14 @@ function changed(count: number, allocator: string): string[] {
   return count > 0 && allocator !== 'noop'
     ? [`${count} words of objects were not what had been written`]
     : [];
+}
+
+/** Stands where a kernel makes its subjects itself. */
+function none(): Subject {
+  const use = (): never => cannot('subject of its own');
+  const [alloc, zalloc, aligned, realloc, free] = [use, use, use, use, use];
+  const [allocBulk, freeBulk, views] = [use, use, use];
+  return { alloc, zalloc, aligned, realloc, free, allocBulk, freeBulk, views, problems: () => [] };
 }
 
 async function soloPlayer(allocator: string, spec: Spec, subject: Subject): Promise<Player> {
@@ -115,7 +123,7 @@ async function round(player: Player, calls: number, traceFile: string | undefine
 async function main(args: readonly string[]): Promise<void> {
   const [allocator = '', specification = '', roundMs = '', warmMs = '', traceFile] = args;
   const spec = JSON.parse(specification) as Spec;
-  const subject = await createSubject(allocator, spec.subject);
+  const subject = spec.makes ? none() : await createSubject(allocator, spec.subject);
   const together = spec.threads > 1;
   const player = await (together ? teamPlayer : soloPlayer)(allocator, spec, subject);
   const calls = await (spec.phases > 0 ? warmUpWhole : calibrate)(player, Number(warmMs), Number(roundMs));

@@ -1,7 +1,7 @@
 /** Makes the part of a kernel that one thread runs. */
 
 import type { Context, Part, Spec } from './kernel.ts';
-import { createSubject } from './subjects/load.ts';
+import { loadSubject } from './subjects/load.ts';
 import type { Subject } from './subjects/subject.ts';
 import { kernelOf } from './workloads/kernels.ts';
 
@@ -23,6 +23,7 @@ export async function createPart(
     if (typeof value !== type) throw new Error(`parameter ${key} is missing`);
     return value;
   };
+  const make = await loadSubject(name);
   const context: Context = {
     subject,
     index,
@@ -30,7 +31,7 @@ export async function createPart(
     words,
     number: (key) => parameter(key, 'number') as number,
     text: (key) => parameter(key, 'string') as string,
-    create: () => createSubject(name, spec.subject),
+    create: () => make(spec.subject),
   };
   return await kernelOf(spec.kernel).part(context);
 }

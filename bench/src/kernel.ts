@@ -26,6 +26,8 @@ export interface Spec {
   readonly phases: number;
   /** Each call of `run` is a thread's whole life; a successor goes on. */
   readonly respawn: boolean;
+  /** The kernel makes its subjects itself: there is none in its context. */
+  readonly makes: boolean;
   readonly subject: SubjectOptions;
   readonly parameters: Parameters;
 }
@@ -39,8 +41,8 @@ export interface Context {
   /** The parameter of that name; throws without one. */
   number(name: string): number;
   text(name: string): string;
-  /** One more subject, for what measures the making of one. Rejects on threads but the first. */
-  create(): Promise<Subject>;
+  /** Makes one more subject, for what measures the making of one. */
+  create(): Subject;
 }
 
 export interface Part {

@@ -5,8 +5,8 @@
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const BUILD_MS = 120_000;
 
@@ -43,7 +43,7 @@ export function realloc(address: usize, size: usize): usize { return __realloc(a
 
 function findAssemblyScript(): string | undefined {
   try {
-    const main = createRequire(import.meta.url).resolve('assemblyscript/asc');
+    const main = fileURLToPath(import.meta.resolve('assemblyscript/asc'));
     const compiler = join(dirname(main), '../bin/asc.js');
     return existsSync(compiler) ? compiler : undefined;
   } catch {

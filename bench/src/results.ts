@@ -2,16 +2,19 @@
  * What a run yields, and the arithmetic on it.
  *
  * A row is one metric of one workload. For times, gross is what the clock says; net is gross less what the same loop costs on
- * the same side (C, or JavaScript on the same runtime) around an allocator that does nothing. Both are medians over rounds. A
+ * the same side (C, or JavaScript on the same runtime) around an allocator that does nothing. Both are medians over rounds (or the least of them). A
  * net time under NET_RESOLUTION is below what subtracting two medians can tell, and no ratio is formed with it.
  */
 
 import type { Group, Unit } from './suite.ts';
 
 export type Side = 'js' | 'c';
+/** The least is for a busy machine: with short rounds, some are not disturbed. */
+export type Statistic = 'median' | 'least';
 
 export interface Times {
-  readonly median: number;
+  /** The figure: the median of the rounds, or the least one. */
+  readonly figure: number;
   readonly min: number;
   readonly max: number;
 }
@@ -58,6 +61,8 @@ export interface Report {
     readonly rounds: number;
     readonly roundMs: number;
     readonly warmMs: number;
+    /** Which of its rounds stands for a contestant. */
+    readonly statistic: Statistic;
   };
   readonly operation: string;
   readonly rows: readonly Row[];
@@ -89,8 +94,11 @@ export function geometricMean(values: readonly number[]): number {
 }
 
 /** Adds net times and ratios to what was measured. */
-export function evaluate(measured: readonly Measured[], isTime = true): Result[] {
-  const gross = new Map(measured.map((m) => [m, median(m.rounds)]));
+export function evaluate(
+  measured: readonly Measured[],
+  { isTime = true, figure = median }: { isTime?: boolean; figure?: (rounds: readonly number[]) => number } = {},
+): Result[] {
+  const gross = new Map(measured.map((m) => [m, figure(m.rounds)]));
   const netOf = (m: Measured): number | undefined => {
     const noop = measured.find(
       (other) => other.allocator === 'noop' && other.side === m.side && other.runtime === m.runtime,
@@ -102,12 +110,12 @@ export function evaluate(measured: readonly Measured[], isTime = true): Result[]
   return measured.map((m) => {
     const net = netOf(m);
     const times = {
-      median: gross.get(m) ?? Number.NaN,
+      figure: gross.get(m) ?? Number.NaN,
       min: Math.min(...m.rounds),
       max: Math.max(...m.rounds),
     };
     const compared = own !== undefined && m !== own && m.allocator !== 'noop';
-    const ratio = compared ? ratioOf(gross.get(own), times.median, netOf(own), net) : undefined;
+    const ratio = compared ? ratioOf(gross.get(own), times.figure, netOf(own), net) : undefined;
     return {
       ...m,
       gross: times,
@@ -138,7 +146,7 @@ export function resultOf(row: Row, allocator: string, side: Side): Result | unde
 export function bestNative(row: Row): Result | undefined {
   const natives = row.results.filter((r) => r.side === 'c' && r.allocator !== 'noop');
   return natives.reduce<Result | undefined>(
-    (best, r) => (best === undefined || r.gross.median < best.gross.median ? r : best),
+    (best, r) => (best === undefined || r.gross.figure < best.gross.figure ? r : best),
     undefined,
   );
 }

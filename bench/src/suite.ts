@@ -60,6 +60,7 @@ type Sketch = Partial<Omit<Workload, 'spec'>> &
     readonly heapMiB?: number;
     readonly touched?: boolean;
     readonly grow?: boolean;
+    readonly makes?: boolean;
   };
 
 const WASM: readonly string[] = ['dlmalloc-wasm', 'as-tlsf'];
@@ -83,7 +84,7 @@ function workload(sketch: Sketch): Workload {
     group,
     what: sketch.what,
     metrics,
-    spec: { kernel, threads, phases, respawn, subject, parameters },
+    spec: { kernel, threads, phases, respawn, makes: sketch.makes ?? false, subject, parameters },
     cold: sketch.cold ?? false,
     peers: sketch.peers ?? (threads > 1 ? [] : WASM),
     native: sketch.native ?? true,
@@ -504,9 +505,9 @@ function special(by: By): Workload[] {
       what: 'memory made resident by a heap of 16 MiB that nobody uses',
       kernel: 'idle',
       metrics: [{ name: 'touched', unit: 'KiB', of: ([bytes = 0]) => bytes / 1024 }],
-      parameters: {},
       heapMiB: 16,
       cold: true,
+      makes: true,
       peers: [],
       native: false,
     }),
@@ -533,6 +534,7 @@ function special(by: By): Workload[] {
       parameters: { size: 64 },
       heapMiB: 16,
       cold: true,
+      makes: true,
       peers: [],
       native: false,
     }),

@@ -8,11 +8,12 @@ import { type Mean, type Report, type Result, type Row, summary } from './result
 const NONE = '–';
 
 export function formatReport(report: Report, details = false): string {
-  const { scale, rounds, roundMs } = report.parameters;
+  const { scale, rounds, roundMs, statistic } = report.parameters;
+  const which = statistic === 'median' ? 'medians of' : 'the least of';
   const rows = report.rows.filter((row) => details || !row.detail);
   const lines = [
     `${report.machine}; ${report.runtime}; ${report.date}`,
-    `${report.operation}; medians of ${rounds} interleaved rounds of ${roundMs} ms, ${scale} parameters`,
+    `${report.operation}; ${which} ${rounds} interleaved rounds of ${roundMs} ms, ${scale} parameters`,
     '',
     'Gross, harness included:',
     '',
@@ -38,7 +39,7 @@ export function formatReport(report: Report, details = false): string {
 }
 
 export function timeTable(rows: readonly Row[]): string[] {
-  return table(rows, (result) => figure(result.gross.median), undefined, true);
+  return table(rows, (result) => figure(result.gross.figure), undefined, true);
 }
 
 export function ratioTable(rows: readonly Row[]): string[] {

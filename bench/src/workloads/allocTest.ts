@@ -44,14 +44,16 @@ export const allocTest: Kernel = {
     const state = Int32Array.of(seedOf(index), 0);
     const { i32, f64 } = subject.views();
 
+    /** All whole words of the object. */
     const fill = (slot: number, x: number): void => {
       const size = sizeOf(x);
       const address = subject.alloc(size);
       if (address === 0) outOfMemory();
       sizes[slot] = size;
       objects[slot] = address;
-      const end = (address + size + 7) >> 3;
+      const end = (address + size) >> 3;
       for (let at = address >> 3; at < end; at++) f64[at] = x;
+      if ((size & 4) !== 0) i32[end << 1] = x;
     };
     const readWhole = (address: number, size: number): number => {
       let sum = 0;

@@ -8,12 +8,18 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { type Context, type Kernel, outOfMemory, type Part } from '../kernel.ts';
 import { MIXED_SIZES, SEED, xorshift32 } from '../random.ts';
 import type { Subject } from '../subjects/subject.ts';
 import { loadTrace, replayer } from './trace.ts';
 
 const PAGE = 4096;
+/** V8 frees buffers on another thread, some time after the collection that found them. */
+const SETTLE_MS = 50;
+const COLLECTIONS = 2;
 const nextRandom = xorshift32;
 
 /** Bytes of this process that are in memory. */
@@ -21,19 +27,28 @@ function resident(): number {
   return Number(readFileSync('/proc/self/statm', 'latin1').split(' ')[1]) * PAGE;
 }
 
-/** Twice, so that the reading itself takes nothing new. */
-function residentNow(): number {
+/** What was read or made before must not be given back while something is measured. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  for (let i = 0; i < COLLECTIONS; i++) collect();
+}
+
+/** Bytes resident, when nothing more is to be expected; read twice, so that the reading itself takes nothing new. */
+async function residentNow(): Promise<number> {
+  collectGarbage();
+  await setTimeout(SETTLE_MS);
   resident();
   return resident();
 }
 
 export const footprint: Kernel = {
-  async part({ subject, create, text }: Context): Promise<Part> {
+  part({ subject, create, text }: Context): Part {
     const words = loadTrace(text('file'));
     for (let i = 0; i < 2; i++) replayer(subject, words)();
     const measure = async (): Promise<number[]> => {
-      const before = residentNow();
-      const fresh = await create();
+      const before = await residentNow();
+      const fresh = create();
       replayer(fresh, words)();
       return [resident() - before];
     };
@@ -75,11 +90,11 @@ export const afterPeak: Kernel = {
 };
 
 export const idle: Kernel = {
-  async part({ create }: Context): Promise<Part> {
-    const kept = [await create(), await create()];
+  part({ create }: Context): Part {
+    const kept = [create(), create()];
     const measure = async (): Promise<number[]> => {
-      const before = residentNow();
-      kept.push(await create());
+      const before = await residentNow();
+      kept.push(create());
       return [resident() - before];
     };
     return { run: () => {}, measure };

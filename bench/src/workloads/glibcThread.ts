@@ -1,6 +1,6 @@
 /**
  * glibc-thread: every thread replaces random ones of 1,024 objects of its own; sizes from 4 bytes to 32 KiB, the chance of a
- * size falling with its square; all bytes are written. After glibc's bench-malloc-thread.
+ * size falling with its square; all words are written. After glibc's bench-malloc-thread.
  */
 
 import { type Kernel, outOfMemory, type Part } from '../kernel.ts';
@@ -21,7 +21,7 @@ export const glibcThread: Kernel = {
     const sizes = inverseSquare(number('smallest'), number('largest'));
     const objects = new Int32Array(slots);
     const state = Int32Array.of(seedOf(index));
-    const { f64 } = subject.views();
+    const { i32, f64 } = subject.views();
 
     const run = (): void => {
       let x = state[0];
@@ -34,8 +34,9 @@ export const glibcThread: Kernel = {
         const address = subject.alloc(size);
         if (address === 0) outOfMemory();
         objects[slot] = address;
-        const end = (address + size + 7) >> 3;
+        const end = (address + size) >> 3;
         for (let at = address >> 3; at < end; at++) f64[at] = i;
+        if ((size & 4) !== 0) i32[end << 1] = i;
       }
       state[0] = x;
     };

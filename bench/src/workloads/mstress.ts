@@ -11,6 +11,8 @@ import { type Kernel, numberOf, outOfMemory, type Part } from '../kernel.ts';
 import { seedOf } from '../random.ts';
 
 const COOKIE = 0x1ce4e5b9;
+/** Words; more is not a size but something else that was written there. */
+const LARGEST: number = 64 * 10_000;
 const GOLDEN = 0x9e3779b9 | 0;
 
 export const mstress: Kernel = {
@@ -54,7 +56,11 @@ export const mstress: Kernel = {
     const destroy = (address: number): void => {
       if (address === 0) return;
       const at = address >> 3;
-      const count = f64[at] | 0;
+      let count = f64[at] | 0;
+      if (count < 2 || count > LARGEST) {
+        state[CORRUPTED]++;
+        count = 2;
+      }
       for (let i = 1; i < count; i++) if (f64[at + i] !== ((count - i) ^ COOKIE)) state[CORRUPTED]++;
       subject.free(address);
     };

@@ -8,9 +8,9 @@ import type { Kernel, Part } from '../kernel.ts';
 export const start: Kernel = {
   part({ create, number }): Part {
     const size = number('size');
-    const measure = async (): Promise<number[]> => {
+    const measure = (): number[] => {
       const before = performance.now();
-      const subject = await create();
+      const subject = create();
       subject.alloc(size);
       const between = performance.now();
       subject.join?.();

@@ -39,7 +39,7 @@ function usage({ name }: Preset): string {
   --subjects  of ${SUBJECTS.join(', ')}
   --runtime   modslab on other runtimes too (installed from npm into .matrix/): node20, node22, node24, node26, bun, deno
   --rounds    rounds of every contestant and workload
-  --ms        milliseconds of a round; the warm-up takes twelve times as long
+  --ms        milliseconds of a round; the warm-up takes twelve times as long, and at least 0.5 s (quick: 0.3 s)
   --least     the least of the rounds in place of their median: for a busy machine, with many short rounds
   --details   also the rows of single sizes
   --traces    a folder of allocation traces, in place of those that are found
@@ -124,10 +124,12 @@ async function run(args: readonly string[], preset: Preset): Promise<number> {
     return 0;
   }
   const { plan, json, details, from } = options;
-  const report = from === undefined ? await runSuite(plan) : readReport(from);
-  const text = JSON.stringify(report, undefined, 1);
-  if (typeof json === 'string') writeFileSync(json, `${text}\n`);
-  console.log(json === true ? text : formatReport(report, details).trimEnd());
+  const write = (report: Report): void => {
+    if (typeof json === 'string') writeFileSync(json, `${JSON.stringify(report, undefined, 1)}\n`);
+  };
+  const report = from === undefined ? await runSuite({ ...plan, partial: write }) : readReport(from);
+  write(report);
+  console.log(json === true ? JSON.stringify(report, undefined, 1) : formatReport(report, details).trimEnd());
   if (options.report) for (const file of writeDocument(report)) process.stderr.write(`wrote ${file}\n`);
   return statusOf(report, plan.subjects);
 }

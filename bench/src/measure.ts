@@ -41,6 +41,8 @@ export interface Plan {
   readonly traces: string | undefined;
   /** Told what goes on. */
   readonly progress: (text: string) => void;
+  /** Given the report so far after every workload: a run that is stopped leaves what it has. */
+  readonly partial?: (report: Report) => void;
 }
 
 export const JAVASCRIPT: readonly string[] = ['modslab', 'floor', 'thi.ng', 'Uint8Array', ...WASM_PEERS];
@@ -294,6 +296,19 @@ export function workloadNames(traces: string | undefined): string[] {
   return createSuite('standard', decoded).map((workload) => workload.name);
 }
 
+function heading(plan: Plan, tools: string): Omit<Report, 'rows' | 'problems' | 'missing'> {
+  const { scale, rounds, roundMs, statistic } = plan;
+  return {
+    format: 2,
+    machine: machineLine(),
+    runtime: `Node ${process.version}, V8 ${process.versions.v8}${tools}`,
+    date: new Date().toISOString().slice(0, 10),
+    parameters: { scale, rounds, roundMs, warmMs: warmMsOf(plan), statistic },
+    operation:
+      'one operation is one allocation and one free (of the same or another object), unless said otherwise',
+  };
+}
+
 /** Runs what the plan says. */
 export async function runSuite(plan: Plan): Promise<Report> {
   const missing: string[] = [];
@@ -303,25 +318,16 @@ export async function runSuite(plan: Plan): Promise<Report> {
     const all = createSuite(plan.scale, await decodeTraces(plan, folder, missing));
     const rows: Row[] = [];
     const problems: Problem[] = [];
+    const report = (): Report => ({ ...heading(plan, tools), rows, problems, missing });
     for (const workload of all.filter((w) => plan.only === undefined || plan.only.includes(w.name))) {
       plan.progress(workload.name);
       const match = new Match(workload, plan, missing);
       await match[workload.cold ? 'cold' : 'warm'](entries.filter((entry) => takesPart(entry, workload)));
       rows.push(...rowsOf(workload, match.started, plan.statistic));
       problems.push(...match.problems);
+      plan.partial?.(report());
     }
-    const { scale, rounds, roundMs, statistic } = plan;
-    return {
-      format: 2,
-      machine: machineLine(),
-      runtime: `Node ${process.version}, V8 ${process.versions.v8}${tools}`,
-      date: new Date().toISOString().slice(0, 10),
-      parameters: { scale, rounds, roundMs, warmMs: warmMsOf(plan), statistic },
-      operation: 'one operation is one allocation and one free (of the same or another object), unless said otherwise',
-      rows,
-      problems,
-      missing,
-    };
+    return report();
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -21,7 +21,6 @@
  */
 
 import { killPoint } from '../memory/assert.ts';
-import { countSet } from '../memory/bitmap.ts';
 import {
   type Cpu,
   clearTag,
@@ -35,6 +34,8 @@ import {
 import { invalid, SlabError } from '../memory/errors.ts';
 import {
   C_STATE,
+  CPU_FRAMES,
+  CPU_FRAMES_AFTER,
   CPU_PENDING_ENTRY,
   CPU_RUN_FRAMES,
   CPU_RUN_HEAD,
@@ -45,7 +46,6 @@ import {
   GRANULE_SHIFT,
   H_EPOCH,
   H_FRAMES,
-  H_USED_FRAMES,
   PAIR_SHIFT,
   pageAt,
   SCRATCH_CAPACITY,
@@ -132,7 +132,6 @@ export class Reaper {
     killPoint('reap.claimed');
     this.takeOver(dead, report);
     this.run(dead, report);
-    this.recountFrames();
     return report;
   }
 
@@ -210,7 +209,10 @@ export class Reaper {
     const page = pageAt(metadata.layout, head);
     const owned = (m[page + PAGE_CLAIM] & CLAIM_OWNER) === ownerBits(dead + 1);
     const published = owned && kindOf(m[page + PAGE_FLAGS]) === KIND_SLAB;
-    if (!published) report.pages += this.pages.undoRun(head, m[record + CPU_RUN_FRAMES], dead + 1);
+    const frames = m[record + CPU_RUN_FRAMES];
+    // Before the head is released: a second reaper must find it held to know that the count is still to be set.
+    if (owned) m[record + CPU_FRAMES] = m[record + CPU_FRAMES_AFTER] + (published ? frames : 0);
+    if (!published) report.pages += this.pages.undoRun(head, frames, dead + 1);
     m[record + CPU_RUN_HEAD] = 0;
   }
 
@@ -238,11 +240,22 @@ export class Reaper {
         this.slabifier.recover(cacheOf(flags), pfn);
         report.slabs++;
       } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
-        report.pages += this.pages.undoRun(pfn, m[page + PAGE_RUN], dead + 1);
+        this.releaseRun(pfn, dead, report);
       } else if (kind === KIND_NONE) {
         report.pages += this.pages.undoRun(pfn, 1, dead + 1);
       }
     }
+  }
+
+  /** A run whose free had been begun: its release becomes the dead CPU's intent, so that it can be cut short again. */
+  private releaseRun(head: number, dead: number, report: ReapReport): void {
+    const { m, metadata } = this;
+    const record = cpuAt(metadata.layout, dead);
+    const frames = m[pageAt(metadata.layout, head) + PAGE_RUN];
+    m[record + CPU_RUN_FRAMES] = frames;
+    m[record + CPU_FRAMES_AFTER] = m[record + CPU_FRAMES] - frames;
+    m[record + CPU_RUN_HEAD] = head;
+    this.finishRun(record, dead, report);
   }
 
   private takeSheaf(dead: number, cache: number, sheaf: number, report: ReapReport): void {
@@ -293,14 +306,5 @@ export class Reaper {
         if (m[sheaf] === dead + 1) visit(cache, sheaf);
       }
     }
-  }
-
-  /** The count of used frames is an index over the bitmap: what the dead CPU did not get to count is set right. */
-  private recountFrames(): void {
-    const { m, metadata } = this;
-    const { layout } = metadata;
-    const frames = Atomics.load(m, H_FRAMES);
-    const free = countSet(m, layout.freeBitmap, layout.startFrame, frames);
-    Atomics.store(m, H_USED_FRAMES, frames - layout.startFrame - free);
   }
 }

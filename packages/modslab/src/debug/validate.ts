@@ -7,7 +7,7 @@
  */
 
 import { countSet, hasBit, nextSet } from '../memory/bitmap.ts';
-import { type Cpu, OFFLINE, statusOf } from '../memory/cpu.ts';
+import { type Cpu, OFFLINE, statusOf, usedFrames } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf } from '../memory/entry.ts';
 import { hex } from '../memory/errors.ts';
@@ -37,7 +37,6 @@ import {
   cpuAt,
   H_FRAMES,
   H_MAGIC,
-  H_USED_FRAMES,
   H_VERSION,
   MAGIC,
   PAIR_SHIFT,
@@ -245,17 +244,18 @@ export class Validator {
     }
   }
 
-  /** The count of used frames is an index over the bitmap; others may be about to change it. */
+  /** What the CPUs count as used is what the bitmap says; others may be between the two. */
   private checkUsedFrames(): void {
     const { m, metadata } = this;
     if (this.othersOnline()) return;
     const { startFrame, freeBitmap } = metadata.layout;
     const frames = Atomics.load(m, H_FRAMES);
     const used = frames - startFrame - countSet(m, freeBitmap, startFrame, frames);
-    if (m[H_USED_FRAMES] === used) return;
+    const counted = usedFrames(metadata);
+    if (counted === used) return;
     this.report({
       code: 'ECOUNT',
-      message: `${m[H_USED_FRAMES]} frames are counted as used, but ${used} are`,
+      message: `${counted} frames are counted as used, but ${used} are`,
     });
   }
 

@@ -21,12 +21,14 @@ import { killPoint } from './assert.ts';
 import { invalid, SlabError } from './errors.ts';
 import {
   CPU_COUNTERS,
+  CPU_FRAMES,
   CPU_SCRATCH,
   CPU_STATUS,
   CPU_TAG,
   CPU_TAG_BYTES,
   CPU_TAG_LENGTH,
   cpuAt,
+  H_CPUS_TAKEN,
   TAG_NUMBER,
   TAG_SET,
   WORD_SHIFT,
@@ -166,6 +168,8 @@ export function attachCpu(metadata: Metadata, tag?: string | number): Cpu {
     if (statusOf(word) !== OFFLINE) continue;
     const generation = (generationOf(word) + 1) & GENERATION_MASK;
     if (Atomics.compareExchange(m, at, word, statusWord(ONLINE, 0, generation)) !== word) continue;
+    for (let taken = Atomics.load(m, H_CPUS_TAKEN); taken <= id; taken = Atomics.load(m, H_CPUS_TAKEN))
+      Atomics.compareExchange(m, H_CPUS_TAKEN, taken, id + 1);
     killPoint('cpu.attached');
     if (encoded !== undefined) writeTag(metadata, id, encoded, typeof tag === 'number');
     return new Cpu(metadata, id, generation);
@@ -174,6 +178,17 @@ export function attachCpu(metadata: Metadata, tag?: string | number): Cpu {
     'ENOCPU',
     `all ${layout.cpus} CPUs are attached: detach or reap one, or create with more cpus`,
   );
+}
+
+/**
+ * Page frames in use. Exact when all threads are still and the dead are reaped: each slot counts its own, so a killed
+ * thread cannot lose an update of another. Cost: O(slots ever taken), plain loads.
+ */
+export function usedFrames(metadata: Metadata): number {
+  const { m, layout } = metadata;
+  let used = 0;
+  for (let id = 0; id < m[H_CPUS_TAKEN]; id++) used += m[cpuAt(layout, id) + CPU_FRAMES];
+  return used;
 }
 
 function encodeTag(tag: string | number): Uint8Array {

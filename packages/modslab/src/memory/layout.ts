@@ -13,14 +13,14 @@
  *
  * Header
  *     0 magic [C]            4 max frames [C]       8 DMA start frame [C]    12 cache epoch [A]
- *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 used frames [A]
+ *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
  *
  * CPU record, 64 words, four cache lines that no other CPU writes in the steady state
  *      0 status [A]                    4 pending slab [P]          8 … 23 counters [P]
- *      1 run head [P]                  5 –                        24 … 31 scratch sheaf [P]
- *      2 run frames [P]                6 –                        32      tag length and type [P]
+ *      1 run head [P]                  5 frames in use [P]        24 … 31 scratch sheaf [P]
+ *      2 run frames [P]                6 frames after a run [P]   32      tag length and type [P]
  *      3 pending entry [P]             7 –                        33 … 63 tag bytes [P]
  *
  * Cache descriptor, 64 words
@@ -70,7 +70,7 @@ export const H_DMA_END = 9;
 export const H_CACHES = 10;
 export const H_KMALLOC_CACHES = 11;
 export const H_EPOCH = 12;
-export const H_USED_FRAMES = 13;
+export const H_CPUS_TAKEN = 13;
 export const H_PEAK_FRAMES = 14;
 export const H_WAITERS = 15;
 export const HEADER_WORDS = 64;
@@ -81,6 +81,10 @@ export const CPU_RUN_HEAD = 1;
 export const CPU_RUN_FRAMES = 2;
 export const CPU_PENDING_ENTRY = 3;
 export const CPU_PENDING_SLAB = 4;
+/** Frames that the slot's CPUs have allocated, less those that they have freed: the sum over all slots is exact. */
+export const CPU_FRAMES = 5;
+/** While `run head` names a run: what `frames in use` is to be once that run is free. */
+export const CPU_FRAMES_AFTER = 6;
 export const CPU_COUNTERS = 8;
 export const CPU_SCRATCH = 24;
 /** Objects of the scratch sheaf, after its unused words 0 and 1. */

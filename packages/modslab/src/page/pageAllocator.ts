@@ -14,6 +14,11 @@
  * and cleared after the run is published or gone. The head of a run is claimed first and released last, so as long as
  * it is held no other run can have the same head, and "tail of this head" is exact.
  *
+ * How many frames are in use is counted per CPU slot, in plain words of the record; the sum is exact. With the intent goes
+ * `frames after`, what the count is to be if the run ends up free. The count changes while this CPU holds the head: after
+ * the claim, and before the head's release. So reap, which finds the head still held, sets the count to `frames after`
+ * if it undoes the run, and to that plus the run's frames if the run stays; and leaves it where the head is not held.
+ *
  * | killed here                                          | ⇒ reap does this                                       |
  * |------------------------------------------------------|--------------------------------------------------------|
  * | some or all frames claimed, bits set or clear         | releases each frame of the run that the dead one owns   |
@@ -24,17 +29,25 @@
 
 import { killPoint } from '../memory/assert.ts';
 import { clearRange, hasBit, nextClear, nextSet, setRange } from '../memory/bitmap.ts';
-import { type Cpu, N_CLAIMS_LOST, N_FRAMES_ALLOCATED, N_FRAMES_FREED, N_GROWN } from '../memory/cpu.ts';
+import {
+  type Cpu,
+  N_CLAIMS_LOST,
+  N_FRAMES_ALLOCATED,
+  N_FRAMES_FREED,
+  N_GROWN,
+  usedFrames,
+} from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { GFP, GFP_BOUNDED, type GfpFlags } from '../memory/gfp.ts';
 import {
+  CPU_FRAMES,
+  CPU_FRAMES_AFTER,
   CPU_RUN_FRAMES,
   CPU_RUN_HEAD,
   H_DMA_END,
   H_DMA_START,
   H_FRAMES,
   H_PEAK_FRAMES,
-  H_USED_FRAMES,
   nodeStart,
   pageAt,
 } from '../memory/layout.ts';
@@ -155,15 +168,16 @@ export class FrameAllocator implements PageAllocator {
   /** Releases a run whose head this CPU owns. Cost: two atomics a frame, one more for 32 frames. */
   freeExact(head: number, frames: number): void {
     const { m, metadata, cpu } = this;
-    this.intend(head, frames);
+    const after = (m[cpu.record + CPU_FRAMES] - frames) | 0;
+    this.intend(head, frames, after);
     killPoint('frames.release-begun');
     const headPage = pageAt(metadata.layout, head);
     m[headPage + PAGE_LAST] = m[headPage + PAGE_FLAGS];
     m[headPage + PAGE_FLAGS] = 0;
     if (frames > 1) this.releaseTails(head, frames);
+    m[cpu.record + CPU_FRAMES] = after;
     this.releaseFrames(head, head + 1);
     this.published();
-    Atomics.sub(m, H_USED_FRAMES, frames);
     cpu.count(N_FRAMES_FREED, frames);
     if (head < this.hint) this.hint = head;
   }
@@ -218,9 +232,12 @@ export class FrameAllocator implements PageAllocator {
     return released;
   }
 
-  private intend(head: number, frames: number): void {
-    this.m[this.cpu.record + CPU_RUN_FRAMES] = frames;
-    this.m[this.cpu.record + CPU_RUN_HEAD] = head;
+  /** Names the run in the record, and the count of frames in use once it is free. */
+  private intend(head: number, frames: number, framesAfter: number): void {
+    const { m, cpu } = this;
+    m[cpu.record + CPU_RUN_FRAMES] = frames;
+    m[cpu.record + CPU_FRAMES_AFTER] = framesAfter;
+    m[cpu.record + CPU_RUN_HEAD] = head;
   }
 
   /** Tries the windows that `gfp` and `node` allow, the preferred one first, as far as the heap reaches at present. */
@@ -297,8 +314,8 @@ export class FrameAllocator implements PageAllocator {
 
   /** Claims the frames one by one; how many it got. Fewer than asked: none is held any more. */
   private claimFrames(head: number, frames: number): number {
-    const { m, metadata, claimed } = this;
-    this.intend(head, frames);
+    const { m, metadata, claimed, cpu } = this;
+    this.intend(head, frames, m[cpu.record + CPU_FRAMES]);
     for (let i = 0; i < frames; i++) {
       const at = pageAt(metadata.layout, head + i) + PAGE_CLAIM;
       if (Atomics.compareExchange(m, at, 0, claimed) !== 0) {
@@ -315,14 +332,15 @@ export class FrameAllocator implements PageAllocator {
   }
 
   private account(frames: number): void {
-    const { m } = this;
-    const used = Atomics.add(m, H_USED_FRAMES, frames) + frames;
+    const { m, cpu } = this;
+    m[cpu.record + CPU_FRAMES] += frames;
+    const used = usedFrames(this.metadata);
     for (let peak = Atomics.load(m, H_PEAK_FRAMES); peak < used; ) {
       const found = Atomics.compareExchange(m, H_PEAK_FRAMES, peak, used);
       if (found === peak) break;
       peak = found;
     }
-    this.cpu.count(N_FRAMES_ALLOCATED, frames);
+    cpu.count(N_FRAMES_ALLOCATED, frames);
   }
 
   /**

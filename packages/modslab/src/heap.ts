@@ -6,7 +6,7 @@
 
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
-import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
+import { checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
 import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
 import {
@@ -69,7 +69,7 @@ import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
 import type { SlabFlags } from './slab/flags.ts';
 import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
-import type { Address } from './slab/slabAllocator.ts';
+import type { Address, AddressArray } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';

@@ -49,7 +49,7 @@ import type { CacheTable } from '../slab/cacheTable.ts';
 import { SLAB } from '../slab/flags.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
-import type { Address } from '../slab/slabAllocator.ts';
+import type { Address, AddressArray } from '../slab/slabAllocator.ts';
 import { zero } from './fill.ts';
 import { classIndex } from './sizeClasses.ts';
 
@@ -57,9 +57,6 @@ import { classIndex } from './sizeClasses.ts';
 const ALIGNMENT_MAX = 2 ** 27;
 /** How long a `NOFAIL` call sleeps before it looks for memory again. */
 const NOFAIL_SLEEP_MS = 5;
-
-/** A list of addresses in bulk calls. */
-export type AddressArray = Int32Array | Uint32Array;
 
 /** Throws `EINVAL` unless `gfp` is a union of GFP bits. */
 export function checkGfp(gfp: GfpFlags): void {
@@ -254,7 +251,7 @@ export class Kmalloc {
     this.checkSize(size);
     checkGfp(gfp);
     const slot = size <= this.smallMax && (gfp & GFP_SLOW) === 0 ? this.slots[(size + 7) >>> 3] : 0;
-    return this.allocateAll(out, n, () => this.sheaves.pop(slot) || this.kmallocSlow(size, gfp));
+    return this.allocateAll(slot, out, n, () => this.kmallocSlow(size, gfp));
   }
 
   /** Frees all of the first n addresses, or none if one of them is refused. `expected` 0: objects of any cache. */
@@ -442,14 +439,17 @@ export class Kmalloc {
     this.pages.freeExact(head, m[page + PAGE_RUN]);
   }
 
-  /** n addresses that `allocate` gives into `out`; if it gives 0 or throws, all are freed again. */
-  allocateAll(out: AddressArray, n: number, allocate: () => Address): number {
+  /** n objects of the cache at `slot`, or what `slow` gives, into `out`; if that gives 0 or throws, all are freed again. */
+  allocateAll(slot: number, out: AddressArray, n: number, slow: () => Address): number {
+    const { sheaves } = this;
     let done = 0;
     try {
-      for (; done < n; done++) {
-        const address = allocate();
+      for (;;) {
+        done = sheaves.popBulk(slot, out, done, n);
+        if (done === n) break;
+        const address = sheaves.popSpare(slot) || slow();
         if (address === 0) break;
-        out[done] = address;
+        out[done++] = address;
       }
       return done === n ? n : 0;
     } finally {
@@ -475,21 +475,13 @@ export class Kmalloc {
    * the last one first, and the two-pass form says what is wrong, or copes.
    */
   private pushAll(addresses: AddressArray, n: number, expected: number): boolean {
-    const { sheaves, maxFrames, pageShift, vmemMap } = this;
-    for (let i = 0; i < n; i++) {
-      const address = addresses[i] >>> 0;
-      if (address === 0) continue;
-      const pfn = address >>> pageShift;
-      const page = (vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
-      const slot = pfn < maxFrames ? sheaves.m[page | PAGE_FLAGS] & CACHE_MASK : 0;
-      const fits = expected === 0 || slot === expected << HOT_SHIFT;
-      if (fits && sheaves.push(slot, page, address)) continue;
-      for (let k = i - 1; k >= 0; k--) {
-        if (addresses[k] !== 0) sheaves.unpush(this.cacheAtAddress(addresses[k] >>> 0) << HOT_SHIFT);
-      }
-      return false;
+    const { sheaves } = this;
+    const pushed = sheaves.pushBulk(addresses, n, expected << HOT_SHIFT);
+    if (pushed === n) return true;
+    for (let k = pushed - 1; k >= 0; k--) {
+      if (addresses[k] !== 0) sheaves.unpush(this.cacheAtAddress(addresses[k] >>> 0) << HOT_SHIFT);
     }
-    return true;
+    return false;
   }
 
   /** Marks every slab object named; takes all marks back and throws if one of the addresses is refused. */

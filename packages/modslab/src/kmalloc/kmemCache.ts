@@ -34,10 +34,10 @@ import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.
 import { forEachSlab } from '../slab/count.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
-import type { Address, CacheSpec } from '../slab/slabAllocator.ts';
+import type { Address, AddressArray, CacheSpec } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
-import { type AddressArray, checkBulk, checkGfp, type Kmalloc } from './kmalloc.ts';
+import { checkBulk, checkGfp, type Kmalloc } from './kmalloc.ts';
 
 /** Largest object of a cache: as large as a sheaf entry's slab arithmetic allows. */
 const OBJECT_SIZE_MAX = 2 ** 30;
@@ -230,7 +230,10 @@ export class KmemCache {
 
   /** n objects into `out`, or none: n or 0. */
   allocBulk(out: AddressArray, n?: number, gfp: GfpFlags = 0): number {
-    return this.context.kmalloc.allocateAll(out, checkBulk(out, n), () => this.alloc(gfp));
+    const count = checkBulk(out, n);
+    const isFast = (gfp & GFP_SLOW) === 0 && this.sheaves.generationOf(this.slot) === this.generation;
+    // Slot 0 is no cache's: everything goes the slow way, which says what is wrong.
+    return this.context.kmalloc.allocateAll(isFast ? this.slot : 0, out, count, () => this.alloc(gfp));
   }
 
   /** Frees all of the first n addresses, or none if one of them is refused. Zeros are skipped. */

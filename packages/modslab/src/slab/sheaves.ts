@@ -68,6 +68,7 @@ import {
   cacheAt,
   GRANULE_SHIFT,
   H_EPOCH,
+  PAGE_WORDS_SHIFT,
   PAIR_SHIFT,
   pageAt,
   SHEAF_CAPACITY,
@@ -78,11 +79,13 @@ import {
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import {
+  CACHE_MASK,
   CACHE_SHIFT,
   CACHED,
   LIVE,
   LIVE_MARKED,
   PAGE_BASE,
+  PAGE_FLAGS,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
   PAGE_STATES,
@@ -91,7 +94,7 @@ import {
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { checkObject } from './object.ts';
-import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+import type { Address, AddressArray, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
 
 /** Owner of a full sheaf that a barn keeps: no CPU's number + 1. */
 export const IN_BARN = 0x7ff;
@@ -169,6 +172,64 @@ export class Sheaves implements SlabAllocator {
     s[state] = CACHED;
     hot[slot | TOP] = top;
     return true;
+  }
+
+  /** `pop` into out[from … n - 1] while main has objects; the index behind the last one. */
+  popBulk(slot: number, out: AddressArray, from: number, n: number): number {
+    const { hot, m, s } = this;
+    let top = hot[slot | TOP];
+    let i = from;
+    for (; i < n; i++) {
+      const entry = m[top];
+      if (entry === 0) break;
+      s[m[top | 1]] = LIVE;
+      out[i] = entry << GRANULE_SHIFT;
+      m[top] = 0;
+      top = (top - PAIR) | 0;
+    }
+    // Only now: this thread alone reads it, and nothing in it is needed to recover.
+    hot[slot | TOP] = top;
+    return i;
+  }
+
+  /**
+   * `push` of the first n addresses (zeros are skipped), of the cache at `expected` (0: of any); the index of the first
+   * one that was refused, or for which main has no room. Neighbours that lie in one page share its lookup.
+   */
+  pushBulk(addresses: AddressArray, n: number, expected: number): number {
+    const { hot, m, s } = this;
+    const { pageShift, maxFrames, vmemMap } = this.metadata.layout;
+    let lastPfn = 0;
+    let slot = 0;
+    let top = hot[TOP];
+    let page = 0;
+    let i = 0;
+    for (; i < n; i++) {
+      const address = addresses[i] | 0;
+      if (address === 0) continue;
+      const pfn = address >>> pageShift;
+      if (pfn !== lastPfn) {
+        if (pfn >= maxFrames) break;
+        hot[slot | TOP] = top;
+        page = (vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+        slot = m[page | PAGE_FLAGS] & CACHE_MASK;
+        top = hot[slot | TOP];
+        lastPfn = pfn;
+        if (expected !== 0 && slot !== expected) break;
+      }
+      const place = (top + PAIR) | 0;
+      if ((place & PLACE_MASK) === 0) break;
+      const offset = (address - m[page | PAGE_BASE]) | 0;
+      const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+      const state = (m[page | PAGE_STATES] + index) | 0;
+      if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== LIVE) break;
+      top = place;
+      m[top | 1] = state;
+      m[top] = address >>> GRANULE_SHIFT;
+      s[state] = CACHED;
+    }
+    hot[slot | TOP] = top;
+    return i;
   }
 
   /** After `pop` found nothing: once more, if the spare is full. Still no Atomics. */

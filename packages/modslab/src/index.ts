@@ -14,8 +14,10 @@ export {
   type KmemCacheOptions,
   type PageInfo,
 } from './heap.ts';
-
+export type { Group, GroupOptions } from './kmalloc/group.ts';
 export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
+export type { Mempool } from './kmalloc/mempool.ts';
+export type { Shrinker } from './kmalloc/reclaim.ts';
 export type { HeapMemory, WasmMemory } from './memory/data.ts';
 export { SlabError, type SlabErrorCode } from './memory/errors.ts';
 export { GFP, type GfpFlags } from './memory/gfp.ts';

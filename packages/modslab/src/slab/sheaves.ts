@@ -46,7 +46,7 @@
  * | an empty sheaf claimed                         | owner ← 0                                   |
  */
 
-import { killPoint } from '../memory/assert.ts';
+import { failPoint, killPoint } from '../memory/assert.ts';
 import { clearBit, countSet, hasBit, nextSet, setBit } from '../memory/bitmap.ts';
 import {
   type Cpu,
@@ -64,6 +64,7 @@ import {
   BARN_FULL_MAX,
   barnAt,
   C_CAPACITY,
+  C_FLAGS,
   C_STATE,
   cacheAt,
   GRANULE_SHIFT,
@@ -93,6 +94,7 @@ import {
 } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
+import { SLAB } from './flags.ts';
 import { checkObject } from './object.ts';
 import type { Address, AddressArray, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
 
@@ -428,6 +430,7 @@ export class Sheaves implements SlabAllocator {
 
   /** A free sheaf of the cache's pool, claimed; 0 if there is none. For main, spare and prefilled sheaves. */
   claimSheaf(cache: number): number {
+    if (failPoint('sheaf')) return 0;
     const { m, metadata, cpu } = this;
     const { layout } = metadata;
     const pool = sheavesAt(layout, cache);
@@ -470,15 +473,19 @@ export class Sheaves implements SlabAllocator {
     }
   }
 
-  /** Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left. */
+  /**
+   * Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left, or if the cache is a
+   * charged one: its objects never pass through sheaves.
+   */
   open(cache: number): boolean {
     const { hot, m } = this;
     const slot = cache << HOT_SHIFT;
     if (hot[slot | LIMIT] !== 0) return true;
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) !== 0) return false;
     killPoint('sheaf.opening');
     const main = this.claimSheaf(cache);
     if (main === 0) return false;
-    const descriptor = cacheAt(this.metadata.layout, cache);
     hot[slot | MAIN] = main;
     hot[slot | SPARE] = 0;
     hot[slot | SPARE_FULL] = 0;
@@ -653,6 +660,17 @@ export class Sheaves implements SlabAllocator {
     s[m[at + 1]] = LIVE;
     m[at] = 0;
     return addressOf(entry);
+  }
+
+  /** The opposite of `popFrom`, for an object that has been checked. */
+  pushTo(sheaf: number, n: number, cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    const at = sheaf + (n << PAIR_SHIFT);
+    const entry = entryOf(address);
+    const state = stateAt(m, cacheAt(metadata.layout, cache), entry);
+    m[at + 1] = state;
+    m[at] = entry;
+    s[state] = CACHED;
   }
 }
 

@@ -8,7 +8,12 @@ import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
 import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
-import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
+import {
+  checkSizeClasses,
+  classesForPageSize,
+  SIZE_CLASSES_DEFAULT,
+  type SizeClasses,
+} from './kmalloc/sizeClasses.ts';
 import {
   attachCpu,
   type Cpu,
@@ -108,6 +113,8 @@ export interface HeapOptions {
   caches?: number;
   /** The window that `GFP.DMA` allocates from. */
   dma?: { start: number; end: number };
+  /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
+  sizeClasses?: SizeClasses;
   /** Options of slab debugging; this version knows '-' (none) only. */
   debug?: string;
 }
@@ -250,14 +257,14 @@ export class Heap {
     metadata: Metadata,
     memory: HeapMemory,
     tag: string | number | undefined,
-    isNew: boolean,
+    classes: SizeClasses | undefined,
   ) {
     const data = new DataMemory(memory, metadata);
     const cpu = attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
     const slabifier = new Slabifier(metadata, cpu, data, pages);
     const sheaves = sheaved(metadata, cpu, slabifier, slabifier.table);
-    if (isNew) createKmallocCaches(metadata, sheaves);
+    if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier.table);
     this.metadata = metadata;
     this.data = data;
@@ -273,6 +280,8 @@ export class Heap {
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
   static create(options: HeapOptions = {}): Heap {
     const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
+    const { sizeClasses = SIZE_CLASSES_DEFAULT } = options;
+    checkSizeClasses(sizeClasses);
     if (memory !== undefined) checkMemory(memory);
     checkInteger('cpus', cpus, 1, CPUS_MAX);
     checkInteger('nodes', nodes, 1, NODES_MAX);
@@ -310,7 +319,7 @@ export class Heap {
       shared,
     );
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
-    return new Heap(metadata, data, undefined, true);
+    return new Heap(metadata, data, undefined, sizeClasses);
   }
 
   /**
@@ -327,7 +336,7 @@ export class Heap {
         `the handle is of version ${handle.version}, this modslab of ${VERSION}`,
       );
     }
-    return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, false);
+    return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, undefined);
   }
 
   /** What another thread needs for `Heap.attach`. Throws `EINVAL` for an unshared heap: a copy would be silent. */
@@ -641,8 +650,10 @@ export class Heap {
 const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) ? memory.buffer : memory);
 
 /** The general caches, in ascending order: cache numbers 1, 2, 3… */
-function createKmallocCaches(metadata: Metadata, sheaves: Sheaves): void {
-  const classes = classesForPageSize(SIZE_CLASSES_2006, 2 ** metadata.layout.pageShift);
+function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeClasses): void {
+  const classes = classesForPageSize(table, 2 ** metadata.layout.pageShift);
+  if (classes.length >= metadata.layout.caches)
+    throw new RangeError(`${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`);
   for (const size of classes) {
     const name = `kmalloc-${size}`;
     // Powers of two are aligned to themselves: their slabs begin on page frames.

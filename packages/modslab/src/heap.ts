@@ -58,6 +58,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
@@ -69,7 +70,7 @@ import {
   PAGE_HEAD,
   PAGE_RUN,
 } from './page/page.ts';
-import { FrameAllocator, NODE_ANY } from './page/pageAllocator.ts';
+import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
 import type { SlabFlags } from './slab/flags.ts';
 import { checkAddress } from './slab/object.ts';
@@ -147,7 +148,7 @@ export interface KmemCacheOptions {
 export interface PageInfo {
   /** Page frame number: address / page size. */
   pfn: number;
-  /** What the frame is: `free slab parked large pages tail claimed`. */
+  /** What the frame is: `free slab parked large pages tail waiting claimed`. */
   flags: string;
   /** The name of the cache whose slab it carries. */
   cache?: string;
@@ -262,7 +263,7 @@ export class Heap {
     const data = new DataMemory(memory, metadata);
     const cpu = attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
-    const slabifier = new Slabifier(metadata, cpu, data, pages);
+    const slabifier = new Slabifier(pages);
     const sheaves = sheaved(metadata, cpu, slabifier, slabifier.table);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier.table);
@@ -368,6 +369,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.pages.rcu.leave();
     this.sheaves.leave();
     this.thisCpu.endLeave();
   }
@@ -536,6 +538,22 @@ export class Heap {
     this.kmallocs.freePages(addr, order);
   }
 
+  /** The page allocator that derivations begin with (`modslab/framework`), as this thread has it. */
+  get pageAllocator(): PageAllocator {
+    this.thisCpu.checkAttached();
+    return this.pages;
+  }
+
+  /** Begins a read section, or one within another. Outermost: one atomic store. Detaching ends all of them. */
+  rcuReadLock(): void {
+    this.pages.rcu.readLock();
+  }
+
+  /** Ends the read section begun last. Throws `EINVAL` outside of any. Outermost: one atomic store. */
+  rcuReadUnlock(): void {
+    this.pages.rcu.readUnlock();
+  }
+
   /** Creates a cache that every thread can open by its name. */
   createCache(options: KmemCacheOptions): KmemCache {
     this.thisCpu.checkOnline();
@@ -673,6 +691,7 @@ function pageFlags(kind: number, claim: number): string {
     [KIND_LARGE]: ['large'],
     [KIND_PAGES]: ['pages'],
     [KIND_TAIL]: ['tail'],
+    [KIND_RCU]: ['waiting'],
   };
   return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
 }

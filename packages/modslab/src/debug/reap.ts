@@ -4,6 +4,7 @@
  * The caller vouches for the death. The reaper first makes itself the dead CPU's reaper in its status word, by
  * compare-and-swap, so that two never reap one CPU at once. Then, in this order:
  *
+ *     0  its read section ends                                        (memory/rcu.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
  *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
@@ -16,7 +17,7 @@
  *
  * | killed here           | ⇒ reap of the reaper does this                                                       |
  * |-----------------------|--------------------------------------------------------------------------------------|
- * | anywhere in 1 … 7     | takes over the CPUs whose status word names the dead reaper, runs 1 … 7 for each of   |
+ * | anywhere in 0 … 7     | takes over the CPUs whose status word names the dead reaper, runs 0 … 7 for each of   |
  * |                       | them first, then for the reaper itself                                               |
  */
 
@@ -54,6 +55,8 @@ import {
   sheavesAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { endReading } from '../memory/rcu.ts';
+import { publishDeferred } from '../page/deferred.ts';
 import {
   CLAIM_OWNER,
   cacheOf,
@@ -61,6 +64,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   kindOf,
   ownerBits,
@@ -152,6 +156,7 @@ export class Reaper {
   private run(dead: number, report: ReapReport): void {
     const { m, metadata } = this;
     const record = cpuAt(metadata.layout, dead);
+    endReading(metadata, dead);
     this.finishPending(record, dead);
     this.finishRun(record, dead, report);
     this.forEachSheaf(dead, (_cache, sheaf) => this.dropFreeEntries(sheaf, SHEAF_CAPACITY));
@@ -241,8 +246,11 @@ export class Reaper {
         report.slabs++;
       } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
         this.releaseRun(pfn, dead, report);
+      } else if (kind === KIND_RCU) {
+        publishDeferred(metadata, pfn);
       } else if (kind === KIND_NONE) {
-        report.pages += this.pages.undoRun(pfn, 1, dead + 1);
+        m[page + PAGE_RUN] = 1;
+        this.releaseRun(pfn, dead, report);
       }
     }
   }

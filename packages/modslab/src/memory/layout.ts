@@ -6,7 +6,8 @@
  * bytes. The whole buffer is reserved at creation for the largest size the heap may grow to: what is never touched
  * costs no memory.
  *
- *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ barns │ sheaves │ templates │ states
+ *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ deferred frames │ barns │ sheaves │
+ *     templates │ states
  *
  * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
  * the claim, plain (others may read, and get a hint).
@@ -16,12 +17,15 @@
  *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
+ *    48 grace periods begun [A]                    49 grace periods ended [A]                    (memory/rcu.ts)
  *
- * CPU record, 64 words, four cache lines that no other CPU writes in the steady state
+ * CPU record, 128 words, eight cache lines that no other CPU writes in the steady state
  *      0 status [A]                    4 pending slab [P]          8 … 23 counters [P]
  *      1 run head [P]                  5 frames in use [P]        24 … 31 scratch sheaf [P]
  *      2 run frames [P]                6 frames after a run [P]   32      tag length and type [P]
  *      3 pending entry [P]             7 –                        33 … 63 tag bytes [P]
+ *     64 read section [A]             66 callbacks run [P]        68      vmalloc: first page table entry [P]
+ *     65 callbacks queued [P]         67 deferring frame [P]      69      vmalloc: pages [P]
  *
  * Cache descriptor, 64 words
  *      0 state [A]                    12 slab shift [C]           20 user size [C]
@@ -73,9 +77,11 @@ export const H_EPOCH = 12;
 export const H_CPUS_TAKEN = 13;
 export const H_PEAK_FRAMES = 14;
 export const H_WAITERS = 15;
+export const H_RCU_BEGUN = 48;
+export const H_RCU_ENDED = 49;
 export const HEADER_WORDS = 64;
 
-export const CPU_WORDS = 64;
+export const CPU_WORDS = 128;
 export const CPU_STATUS = 0;
 export const CPU_RUN_HEAD = 1;
 export const CPU_RUN_FRAMES = 2;
@@ -92,6 +98,14 @@ export const SCRATCH_CAPACITY = 3;
 export const CPU_TAG_LENGTH = 32;
 export const CPU_TAG = 33;
 export const CPU_TAG_BYTES = 124;
+/** 1 + the number of the grace period that had begun last when the outermost read section began; 0 outside of any. */
+export const CPU_RCU_READING = 64;
+export const CPU_RCU_QUEUED = 65;
+export const CPU_RCU_RAN = 66;
+/** The frame that this CPU is making wait for a grace period, or in which it is making an object wait; 0: none. */
+export const CPU_RCU_DEFERRING = 67;
+export const CPU_VMALLOC_HEAD = 68;
+export const CPU_VMALLOC_PAGES = 69;
 /** Bit of the tag length word: the tag is a number, its text in the bytes. */
 export const TAG_NUMBER = 0x10000;
 /** Bit of the tag length word: there is a tag. */
@@ -169,6 +183,8 @@ export interface Layout extends Geometry {
   readonly bitmapWords: number;
   /** One bitmap of `bitmapWords` a cache: unowned slabs with free objects. */
   readonly partialBitmaps: number;
+  /** One bit a frame: something in it, or all of its run, waits for a grace period (page/deferred.ts). */
+  readonly deferredBitmap: number;
   /** One bitmap of `barnWords` a cache and node: full sheaves. */
   readonly barns: number;
   readonly barnWords: number;
@@ -200,6 +216,7 @@ export function layoutOf(geometry: Geometry): Layout {
   const vmemMap = section(maxFrames * PAGE_WORDS);
   const freeBitmap = section(bitmapWords);
   const partialBitmaps = section(caches * bitmapWords);
+  const deferredBitmap = section(bitmapWords);
   const barns = section(caches * nodes * barnWords);
   const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS);
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
@@ -215,6 +232,7 @@ export function layoutOf(geometry: Geometry): Layout {
     freeBitmap,
     bitmapWords,
     partialBitmaps,
+    deferredBitmap,
     barns,
     barnWords,
     sheaves,

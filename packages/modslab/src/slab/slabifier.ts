@@ -112,7 +112,7 @@ import {
   PENDING,
   RELEASING,
 } from '../page/page.ts';
-import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import { type FrameAllocator, NODE_ANY, type PageAllocator } from '../page/pageAllocator.ts';
 import {
   CacheTable,
   CONSTRUCTOR_FUNCTION,
@@ -146,7 +146,10 @@ export class Slabifier implements SlabAllocator {
   private readonly s: Uint8Array;
   private readonly metadata: Metadata;
   private readonly cpu: Cpu;
-  private readonly pages: FrameAllocator;
+  /** Where slabs come from: any derivation. */
+  private readonly pages: PageAllocator;
+  /** The heap's own frames, at the bottom of it. */
+  private readonly frames: FrameAllocator;
   private readonly data: DataMemory;
   private readonly mine: number;
   /** Per cache: the slab that this CPU took from last. A hint of this thread only. */
@@ -155,17 +158,19 @@ export class Slabifier implements SlabAllocator {
   private readonly constructors: Map<number, { generation: number; run: (address: Address) => void }> =
     new Map();
 
-  constructor(metadata: Metadata, cpu: Cpu, data: DataMemory, pages: FrameAllocator) {
+  constructor(pages: PageAllocator, table?: CacheTable) {
+    const { metadata, cpu, data } = pages.frames;
     this.metadata = metadata;
     this.m = metadata.m;
     this.s = metadata.s;
     this.cpu = cpu;
     this.data = data;
     this.pages = pages;
+    this.frames = pages.frames;
     this.pageAllocatorName = pages.name;
     this.mine = ownerBits(cpu.owner);
     this.last = new Int32Array(metadata.layout.caches);
-    this.table = new CacheTable(metadata, cpu);
+    this.table = table ?? new CacheTable(metadata, cpu);
   }
 
   create(spec: CacheSpec): number {
@@ -658,7 +663,7 @@ export class Slabifier implements SlabAllocator {
     if (head === 0) return 0;
     const page = pageAt(metadata.layout, head);
     const single = m[descriptor + C_OBJECTS] === 1;
-    pages.describeTails(head, frames, single ? flagsOf(KIND_TAIL, 0) : flagsOf(KIND_SLAB_TAIL, cache));
+    this.frames.describeTails(head, frames, single ? flagsOf(KIND_TAIL, 0) : flagsOf(KIND_SLAB_TAIL, cache));
     m[page + PAGE_FIRST_FREE] = 0;
     for (let pfn = head; pfn < (single ? head + 1 : head + frames); pfn++)
       this.describeSlab(descriptor, head, pfn);
@@ -666,7 +671,7 @@ export class Slabifier implements SlabAllocator {
     killPoint('slab.described');
     m[page + PAGE_FLAGS] = flagsOf(KIND_SLAB, cache);
     killPoint('slab.published');
-    pages.published();
+    this.frames.published();
     this.cpu.count(N_SLABS_ALLOCATED);
     return head;
   }
@@ -720,4 +725,9 @@ export class Slabifier implements SlabAllocator {
     const first = firstEntryOf(this.metadata.layout.pageShift, head);
     return addressOf(first + Math.imul(index, this.m[descriptor + C_GRANULES]));
   }
+}
+
+/** Slabs over any page allocator (2006: `slabifier_allocator`). `table`: the heap's, if it is there already. */
+export function slabifier(pages: PageAllocator, table?: CacheTable): Slabifier {
+  return new Slabifier(pages, table);
 }

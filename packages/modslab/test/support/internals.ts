@@ -52,7 +52,7 @@ export function createLayers(options: LayersOptions = {}): Layers {
 export function layersOn(metadata: Metadata, data: DataMemory): Layers {
   const cpu = attachCpu(metadata);
   const pages = new FrameAllocator(metadata, cpu, data);
-  const slabifier = new Slabifier(metadata, cpu, data, pages);
+  const slabifier = new Slabifier(pages);
   return {
     metadata,
     data,

@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 
+export { kmallocSlabAllocator } from './kmalloc/kmallocSlab.ts';
 export {
   checkSizeClasses,
   SIZE_CLASSES_2006,
@@ -31,7 +32,19 @@ export { numactlAllocator } from './page/numactl.ts';
 export { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 export { rcuifyPageAllocator } from './page/rcuify.ts';
 export { reclaimable, unreclaimable } from './page/reclaimable.ts';
+export { DerivedSlabAllocator } from './slab/deriveSlabAllocator.ts';
+export { dmaifySlabAllocator } from './slab/dmaifySlab.ts';
 export { type SlabGeometry, slabGeometry } from './slab/geometry.ts';
+export { type NumaPolicy, NumaSlab, numaSlab } from './slab/numaSlab.ts';
+export { PageSlab, pageSlab } from './slab/pageSlab.ts';
 export { Sheaves, sheaved } from './slab/sheaves.ts';
-export type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slab/slabAllocator.ts';
+export type {
+  Address,
+  AddressArray,
+  CacheSpec,
+  MoveObject,
+  SlabAllocator,
+  SlabCounts,
+} from './slab/slabAllocator.ts';
 export { Slabifier, slabifier } from './slab/slabifier.ts';
+export { adoptCache } from './slab/stack.ts';

@@ -75,7 +75,7 @@ import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
 import type { SlabFlags } from './slab/flags.ts';
 import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
-import type { Address } from './slab/slabAllocator.ts';
+import type { Address, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
@@ -264,7 +264,7 @@ export class Heap {
     const cpu = attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
     const slabifier = new Slabifier(pages);
-    const sheaves = sheaved(metadata, cpu, slabifier, slabifier.table);
+    const sheaves = sheaved(slabifier);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier.table);
     this.metadata = metadata;
@@ -544,6 +544,12 @@ export class Heap {
     return this.pages;
   }
 
+  /** The slab allocator that kmalloc and the caches stand on, as this thread has it (`modslab/framework`). */
+  get slabAllocator(): SlabAllocator {
+    this.thisCpu.checkAttached();
+    return this.sheaves;
+  }
+
   /** Begins a read section, or one within another. Outermost: one atomic store. Detaching ends all of them. */
   rcuReadLock(): void {
     this.pages.rcu.readLock();
@@ -671,7 +677,9 @@ const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) 
 function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeClasses): void {
   const classes = classesForPageSize(table, 2 ** metadata.layout.pageShift);
   if (classes.length >= metadata.layout.caches)
-    throw new RangeError(`${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`);
+    throw new RangeError(
+      `${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`,
+    );
   for (const size of classes) {
     const name = `kmalloc-${size}`;
     // Powers of two are aligned to themselves: their slabs begin on page frames.

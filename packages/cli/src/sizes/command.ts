@@ -46,9 +46,7 @@ export function addSizes(parent: Command, report: (status: number) => void): voi
     .summary('what tables of size classes cost on traces')
     .description('Compare tables of kmalloc size classes on allocation traces of real programs.')
     .argument('<file...>', 'mtrace1 or kmem ftrace text, plain or .gz')
-    .addOption(
-      new Option('--page-size <bytes>', 'bytes of a page frame').default(65_536).argParser(pageSize),
-    )
+    .addOption(new Option('--page-size <bytes>', 'bytes of a page frame').default(65_536).argParser(pageSize))
     .option('--json', 'print one JSON object a file, a line each', false)
     .addHelpText('after', HELP)
     .action(async (files: string[], flags: Flags) => {
@@ -77,10 +75,15 @@ async function compare(file: string, page: number): Promise<TraceResult> {
   return { file, title: program.title, tables };
 }
 
-const percent = (part: number, whole: number): string => `${((100 * part) / Math.max(1, whole)).toFixed(1)} %`;
+const percent = (part: number, whole: number): string =>
+  `${((100 * part) / Math.max(1, whole)).toFixed(1)} %`;
 
 const newTable = (head: string[]): InstanceType<typeof Table> =>
-  new Table({ head, style: { head: [], border: [] }, colAligns: ['left', ...head.slice(1).map(() => 'right' as const)] });
+  new Table({
+    head,
+    style: { head: [], border: [] },
+    colAligns: ['left', ...head.slice(1).map(() => 'right' as const)],
+  });
 
 function traceTable({ file, title, tables }: TraceResult): string {
   const table = newTable(['table', 'classes', 'asked KiB', 'given', 'footprint', 'slabs', 'large', 'moves']);

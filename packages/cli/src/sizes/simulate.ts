@@ -13,7 +13,7 @@
  */
 
 import { type SizeClasses, slabGeometry } from 'modslab/framework';
-import { Op, OP_MASK, type Program } from '../replay/program.ts';
+import { OP_MASK, Op, type Program } from '../replay/program.ts';
 
 /** What came of one table on one trace; sizes in bytes, at the peak. */
 export interface SizesResult {
@@ -173,7 +173,8 @@ class Simulation {
   private resize(object: number, size: number): void {
     if (this.classOf[object] === DEAD) return;
     const got = this.got[object];
-    const wasteful = this.classOf[object] === LARGE && Math.ceil(size / this.pageSize) * this.pageSize * 2 <= got;
+    const wasteful =
+      this.classOf[object] === LARGE && Math.ceil(size / this.pageSize) * this.pageSize * 2 <= got;
     if (size <= got && !wasteful) {
       this.requested += size - this.asked[object];
       this.asked[object] = size;

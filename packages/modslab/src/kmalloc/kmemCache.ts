@@ -7,7 +7,6 @@
  * path, and the slabs with them (slab/cacheTable.ts).
  */
 
-import { killPoint } from '../memory/assert.ts';
 import type { Cpu } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf } from '../memory/entry.ts';
@@ -24,7 +23,6 @@ import {
   cacheAt,
   H_DMA_END,
   H_DMA_START,
-  H_EPOCH,
   PAGE_WORDS_SHIFT,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
@@ -34,7 +32,7 @@ import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.
 import { forEachSlab } from '../slab/count.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
-import type { Address, CacheSpec } from '../slab/slabAllocator.ts';
+import type { Address, CacheSpec, MoveObject } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
 import { type AddressArray, checkBulk, checkGfp, type Kmalloc } from './kmalloc.ts';
@@ -62,6 +60,8 @@ export interface CacheContext {
   readonly slabifier: Slabifier;
   readonly sheaves: Sheaves;
   readonly kmalloc: Kmalloc;
+  /** This thread's move functions, by cache number; each of one generation. */
+  readonly moves: Map<number, { generation: number; move: MoveObject }>;
 }
 
 /** What `createCache` checks; see `KmemCacheOptions` of the heap. */
@@ -269,16 +269,27 @@ export class KmemCache {
     throw new SlabError('ENOMEM', `cache '${this.name}' cannot set ${n} objects aside`, undefined, this.name);
   }
 
-  /** Gives cached objects and empty slabs back to the page allocator; how many slabs. */
+  /**
+   * Gives cached objects and empty slabs back to the page allocator; how many slabs. With a move function (`createCache`,
+   * `heap.cache`), objects of sparse slabs are moved into fuller ones before, so that slabs become empty.
+   */
   shrink(): number {
     this.checkUsable();
-    return this.sheaves.shrink(this.id);
+    const registered = this.context.moves.get(this.id);
+    const move = registered?.generation === this.generation ? registered.move : undefined;
+    return this.sheaves.shrink(this.id, move);
+  }
+
+  /** Makes `move` this thread's move function of the cache. */
+  setMove(move: MoveObject): void {
+    if (typeof move !== 'function') throw new TypeError('move must be a function');
+    this.checkUsable();
+    this.context.moves.set(this.id, { generation: this.generation, move });
   }
 
   /** Takes the cache out of use. Throws `EBUSY`, and changes nothing, while it has live objects. */
   destroy(): void {
-    const { context, sheaves } = this;
-    const { metadata, table } = context;
+    const { sheaves } = this;
     this.checkUsable();
     if (isKmallocName(this.name)) {
       throw new SlabError('EBUSY', `'${this.name}' is one of kmalloc's own caches`, undefined, this.name);
@@ -295,9 +306,6 @@ export class KmemCache {
         this.name,
       );
     }
-    if (!table.beginDestroy(this.id)) this.checkUsable();
-    killPoint('cache.dying');
-    Atomics.add(metadata.m, H_EPOCH, 1);
     sheaves.destroy(this.id);
   }
 
@@ -351,8 +359,9 @@ export class KmemCache {
     this.checkUsable();
     checkGfp(gfp);
     const wanted = (gfp & GFP.THISNODE) !== 0 && node === NODE_ANY ? cpu.node : node;
+    const allocator = table.allocatorOf(this.id) ?? sheaves;
     const address = kmalloc.allocateWith(gfp, () =>
-      wanted === NODE_ANY ? sheaves.alloc(this.id, gfp) : sheaves.allocNode(this.id, gfp, wanted),
+      wanted === NODE_ANY ? allocator.alloc(this.id, gfp) : allocator.allocNode(this.id, gfp, wanted),
     );
     if (address !== 0 && table.generation(this.id) !== this.generation) {
       // Destroyed by another thread in the meantime, and its number given to another cache: the object is that one's.

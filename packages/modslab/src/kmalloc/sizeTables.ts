@@ -45,7 +45,10 @@ export const SIZE_TABLES: Readonly<Record<string, SizeClasses>> = {
   'powers of two': powersOfTwo(8),
   '2006': SIZE_CLASSES_2006,
   halves: SIZE_CLASSES_HALVES,
-  'halves, quarters below 256': [...perDoubling(4).filter((size) => size < 256), ...SIZE_CLASSES_HALVES.filter((size) => size >= 256)],
+  'halves, quarters below 256': [
+    ...perDoubling(4).filter((size) => size < 256),
+    ...SIZE_CLASSES_HALVES.filter((size) => size >= 256),
+  ],
   '4 per doubling': perDoubling(4),
   illumos: fractions(),
   '8 per doubling': perDoubling(8),

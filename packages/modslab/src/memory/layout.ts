@@ -27,7 +27,7 @@
  *     64 read section [A]             66 callbacks run [P]        68      vmalloc: first page table entry [P]
  *     65 callbacks queued [P]         67 deferring frame [P]      69      vmalloc: pages [P]
  *
- * Cache descriptor, 64 words
+ * Cache descriptor, 80 words
  *      0 state [A]                    12 slab shift [C]           20 user size [C]
  *      1 size [C]                     13 offset mask [C]          21 name length in bytes [C]
  *      2 stride [C]                   14 sheaf capacity [C]       22 … 31 parked empty slabs [A]
@@ -39,7 +39,8 @@
  *      8 reciprocal shift [C]
  *      9 states, byte offset [C]
  *     10 state shift [C]
- *     11 granules per object [C]
+ *     11 granules per object [C]                             64      references [A]
+ *                                                            65      merged into: cache and alias, or 0 [C]
  *
  * Page descriptor (`struct page`), 16 words, one cache line: see page/page.ts.
  *
@@ -111,7 +112,7 @@ export const TAG_NUMBER = 0x10000;
 /** Bit of the tag length word: there is a tag. */
 export const TAG_SET = 0x20000;
 
-export const CACHE_WORDS = 64;
+export const CACHE_WORDS = 80;
 export const C_STATE = 0;
 export const C_SIZE = 1;
 export const C_STRIDE = 2;
@@ -138,6 +139,8 @@ export const C_PARKED = 22;
 export const PARKED_MAX = 10;
 export const C_NAME = 32;
 export const NAME_BYTES = 128;
+export const C_REFERENCES = 64;
+export const C_MERGED = 65;
 
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;

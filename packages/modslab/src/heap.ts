@@ -7,7 +7,10 @@
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
 import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
+import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
+import { merged, mergedInto } from './kmalloc/merge.ts';
+import { MergedCache } from './kmalloc/mergedCache.ts';
 import {
   checkSizeClasses,
   classesForPageSize,
@@ -37,6 +40,7 @@ import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory
 import type { GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
+  C_MERGED,
   C_OBJECTS,
   CACHES_DEFAULT,
   CPU_STATUS,
@@ -44,6 +48,7 @@ import {
   cacheAt,
   cpuAt,
   H_KMALLOC_CACHES,
+  H_MERGE,
   nodeOf,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
@@ -72,7 +77,7 @@ import {
 } from './page/page.ts';
 import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
-import type { SlabFlags } from './slab/flags.ts';
+import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, SlabAllocator } from './slab/slabAllocator.ts';
@@ -116,6 +121,8 @@ export interface HeapOptions {
   dma?: { start: number; end: number };
   /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
   sizeClasses?: SizeClasses;
+  /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
+  merge?: boolean;
   /** Options of slab debugging; this version knows '-' (none) only. */
   debug?: string;
 }
@@ -137,6 +144,11 @@ export interface KmemCacheOptions {
   flags?: SlabFlags;
   /** Runs for every object when its slab is made, not at each allocation; or bytes that are copied into it. */
   ctor?: ((addr: Address, heap: Heap) => void) | Uint8Array;
+  /**
+   * For `shrink`: copies an object and changes whatever names it; false if it cannot be moved now. Of this thread only:
+   * others give theirs to `heap.cache(name, { move })`. Both are live objects while it runs; afterwards one is freed.
+   */
+  move?: (from: Address, to: Address, heap: Heap) => boolean;
   /** Preferred node of its slabs. */
   node?: number;
   /** The part of an object that views for users may show. */
@@ -275,7 +287,16 @@ export class Heap {
     this.sheaves = sheaves;
     this.kmallocs = kmalloc;
     this.kmallocMaxSize = kmalloc.maxSize;
-    this.context = { metadata, cpu, data, table: slabifier.table, slabifier, sheaves, kmalloc };
+    this.context = {
+      metadata,
+      cpu,
+      data,
+      table: slabifier.table,
+      slabifier,
+      sheaves,
+      kmalloc,
+      moves: new Map(),
+    };
   }
 
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
@@ -319,6 +340,7 @@ export class Heap {
       dma,
       shared,
     );
+    metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
     return new Heap(metadata, data, undefined, sizeClasses);
   }
@@ -563,14 +585,28 @@ export class Heap {
   /** Creates a cache that every thread can open by its name. */
   createCache(options: KmemCacheOptions): KmemCache {
     this.thisCpu.checkOnline();
-    const { ctor, ...rest } = options;
+    const { ctor, move, ...rest } = options;
+    if (move !== undefined && typeof move !== 'function') throw new TypeError('move must be a function');
     const request = ctor === undefined ? rest : { ...rest, ctor: this.bindConstructor(ctor) };
-    const id = this.sheaves.create(checkCacheRequest(this.metadata, request));
-    return new KmemCache(this.context, id);
+    const spec = checkCacheRequest(this.metadata, request);
+    const { table } = this.slabifier;
+    const id = this.sheaves.create(move === undefined ? merged(this.metadata, table, spec) : spec);
+    if (table.isMerged(id))
+      table.addReference(mergedInto(this.metadata.m[cacheAt(this.metadata.layout, id) + C_MERGED]));
+    return this.handleOf(id, move);
   }
 
-  /** Opens a cache that some thread has created. `ctor`: its constructor, for a thread that may make slabs of it. */
-  cache(name: string, options: { ctor?: (addr: Address, heap: Heap) => void } = {}): KmemCache {
+  /**
+   * Opens a cache that some thread has created. `ctor`: its constructor, for a thread that may make slabs of it. `move`:
+   * this thread's move function for `shrink`.
+   */
+  cache(
+    name: string,
+    options: {
+      ctor?: (addr: Address, heap: Heap) => void;
+      move?: (from: Address, to: Address, heap: Heap) => boolean;
+    } = {},
+  ): KmemCache {
     this.thisCpu.checkOnline();
     const id = this.slabifier.table.find(name);
     if (id === 0) invalid(`there is no cache '${name}'`, name);
@@ -582,13 +618,44 @@ export class Heap {
       }
       this.slabifier.register(id, (address) => ctor(address, this));
     }
-    return new KmemCache(this.context, id);
+    return this.handleOf(id, options.move);
+  }
+
+  /** This thread's handle of cache number `id`. */
+  private handleOf(id: number, move?: (from: Address, to: Address, heap: Heap) => boolean): KmemCache {
+    if (this.slabifier.table.isMerged(id)) {
+      if (move !== undefined) invalid('a merged cache cannot be compacted: create it with SLAB.NO_MERGE');
+      return new MergedCache(this.context, id);
+    }
+    const cache = new KmemCache(this.context, id);
+    if (move !== undefined) cache.setMove((from, to) => move(from, to, this));
+    return cache;
+  }
+
+  /**
+   * A private set of size classes (Linux: `kmem_buckets_create`), which shares no slab with anybody. `sizes`: those of
+   * kmalloc unless given. Any thread opens it by its name with `buckets`.
+   */
+  createBuckets(
+    name: string,
+    options: Omit<KmemCacheOptions, 'name' | 'size' | 'ctor' | 'move'> & { sizes?: SizeClasses } = {},
+  ): KmemBuckets {
+    const { sizes = this.kmallocs.sizes, flags = 0, ...rest } = options;
+    checkSizeClasses(sizes);
+    return createBuckets(this.context, name, sizes, (each, size) =>
+      this.createCache({ ...rest, name: each, size, flags: flags | SLAB.NO_MERGE }),
+    );
+  }
+
+  /** Opens a set of buckets that some thread has created. */
+  buckets(name: string): KmemBuckets {
+    return openBuckets(this.context, name, this.caches());
   }
 
   /** All caches, those of kmalloc included. */
   caches(): KmemCache[] {
     this.thisCpu.checkOnline();
-    return this.slabifier.table.ready().map((id) => new KmemCache(this.context, id));
+    return this.slabifier.table.ready().map((id) => this.handleOf(id));
   }
 
   /** Gives everything that is cached within reach back to the page allocator; how many slabs that released. */

@@ -15,6 +15,7 @@ export {
   type PageInfo,
 } from './heap.ts';
 export type { AddressArray } from './kmalloc/kmalloc.ts';
+export type { KmemBuckets } from './kmalloc/kmemBuckets.ts';
 export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
 export type { HeapMemory, WasmMemory } from './memory/data.ts';
 export { SlabError, type SlabErrorCode } from './memory/errors.ts';

@@ -168,6 +168,16 @@ export class Kmalloc {
     return this.kmallocSlow(size, gfp | GFP.ZERO);
   }
 
+  /** Sizes of its caches, ascending. */
+  get sizes(): readonly number[] {
+    return this.classes;
+  }
+
+  /** Bytes of the objects of kmalloc's cache number `cache`. */
+  sizeOf(cache: number): number {
+    return this.classes[cache - 1];
+  }
+
   /** Throws `RangeError` unless `size` is one that kmalloc takes. */
   checkSize(size: number): void {
     checkInteger('a size', size, 0, this.maxSize);

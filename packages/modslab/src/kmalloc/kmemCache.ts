@@ -170,9 +170,11 @@ export class KmemCache {
   readonly size: number;
   /** The cache's number: what page descriptors carry. */
   readonly id: number;
-  private readonly context: CacheContext;
+  protected readonly context: CacheContext;
   private readonly sheaves: Sheaves;
   private readonly m: Int32Array;
+  /** The number of the cache whose slabs it has: its own, unless it is merged (kmalloc/merge.ts). */
+  private readonly slabs: number;
   /** Where this CPU's hot words of it are; and what FLAGS of its pages hold. */
   private readonly slot: number;
   private readonly generation: number;
@@ -181,8 +183,9 @@ export class KmemCache {
   private readonly pageShift: number;
   private readonly maxFrames: number;
 
-  constructor(context: CacheContext, id: number) {
+  constructor(context: CacheContext, id: number, slabs: number = id) {
     const { metadata, table, sheaves } = context;
+    this.slabs = slabs;
     const descriptor = cacheAt(metadata.layout, id);
     this.context = context;
     this.sheaves = sheaves;
@@ -243,7 +246,7 @@ export class KmemCache {
   /** Sets n objects aside, which `Sheaf.alloc` then hands out without fail. Throws `ENOMEM` if there are not so many. */
   prefill(n: number, gfp: GfpFlags = 0): Sheaf {
     const { sheaves, metadata } = this.context;
-    const capacity = this.m[cacheAt(metadata.layout, this.id) + C_CAPACITY];
+    const capacity = this.m[cacheAt(metadata.layout, this.slabs) + C_CAPACITY];
     checkInteger('the number of objects', n, 0, capacity * metadata.layout.sheavesPerCache);
     this.checkUsable();
     checkGfp(gfp);
@@ -252,7 +255,7 @@ export class KmemCache {
     let have = 0;
     try {
       while (have < n) {
-        const part = sheaves.claimSheaf(this.id);
+        const part = sheaves.claimSheaf(this.slabs);
         if (part === 0) break;
         parts.push(part);
         // From here on the cache's number is not given to another; until here it may have been.
@@ -263,9 +266,9 @@ export class KmemCache {
         if (got < want) break;
       }
     } finally {
-      if (have < n) sheaves.releaseAll(this.id, parts);
+      if (have < n) sheaves.releaseAll(this.slabs, parts);
     }
-    if (have === n) return new Sheaf(this.context, this.id, parts, n);
+    if (have === n) return this.newSheaf(parts, n);
     throw new SlabError('ENOMEM', `cache '${this.name}' cannot set ${n} objects aside`, undefined, this.name);
   }
 
@@ -338,15 +341,25 @@ export class KmemCache {
     }
   }
 
+  /** The handle of what `prefill` has set aside. */
+  protected newSheaf(parts: number[], n: number): Sheaf {
+    return new Sheaf(this.context, this.slabs, parts, n);
+  }
+
+  /** Whether allocation without memory throws. */
+  protected get panics(): boolean {
+    return (this.flags & SLAB.PANIC) !== 0;
+  }
+
   /** Fills a sheaf, if need be after everything cached has been given back; how many objects it got. */
   private fillPart(part: number, want: number, gfp: GfpFlags): number {
     const { sheaves } = this.context;
     let got = 0;
     for (let attempt = 0; attempt < 2; attempt++) {
-      got = sheaves.fill(this.id, part, got, want, gfp, NODE_ANY);
-      while (got < want && sheaves.construct(this.id, gfp, NODE_ANY)) {
+      got = sheaves.fill(this.slabs, part, got, want, gfp, NODE_ANY);
+      while (got < want && sheaves.construct(this.slabs, gfp, NODE_ANY)) {
         this.checkUsable();
-        got = sheaves.fill(this.id, part, got, want, gfp, NODE_ANY);
+        got = sheaves.fill(this.slabs, part, got, want, gfp, NODE_ANY);
       }
       if (got === want) return got;
       sheaves.drainAll();
@@ -368,7 +381,7 @@ export class KmemCache {
       sheaves.freeSlow(address, 0);
       this.checkUsable();
     }
-    if (address === 0 && (this.flags & SLAB.PANIC) !== 0) {
+    if (address === 0 && this.panics) {
       throw new SlabError('ENOMEM', `no memory for cache '${this.name}' (SLAB.PANIC)`, undefined, this.name);
     }
     if (address !== 0 && (gfp & GFP.ZERO) !== 0) {
@@ -377,7 +390,7 @@ export class KmemCache {
     return address;
   }
 
-  private checkUsable(): void {
+  protected checkUsable(): void {
     const { table, cpu } = this.context;
     cpu.checkAttached();
     if (table.isReady(this.id) && table.generation(this.id) === this.generation) return;

@@ -17,7 +17,7 @@
  *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
- *    48 grace periods begun [A]                    49 grace periods ended [A]                    (memory/rcu.ts)
+ *    20 caches merge [C]     48 grace periods begun [A]              49 grace periods ended [A]  (memory/rcu.ts)
  *
  * CPU record, 128 words, eight cache lines that no other CPU writes in the steady state
  *      0 status [A]                    4 pending slab [P]          8 … 23 counters [P]
@@ -80,6 +80,8 @@ export const H_PEAK_FRAMES = 14;
 export const H_WAITERS = 15;
 export const H_RCU_BEGUN = 48;
 export const H_RCU_ENDED = 49;
+/** 1: caches that can share the slabs of kmalloc's do. */
+export const H_MERGE = 20;
 export const HEADER_WORDS = 64;
 
 export const CPU_WORDS = 128;

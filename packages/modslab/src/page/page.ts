@@ -129,9 +129,17 @@ export const WAITING = 8;
 export const WAITING_MASK = 3;
 /** LIVE, and named by a bulk free that is under way. Left behind by a killed thread it means LIVE. */
 export const LIVE_MARKED = 130;
+/** The bit of LIVE_MARKED that is the mark. */
+export const MARK = 128;
+/** A live object of a merged cache carries the cache's alias, 1 … 7, in the bits from here on (kmalloc/merge.ts). */
+export const ALIAS_SHIFT = 4;
+export const ALIAS_MAX = 7;
+const BASE_MASK = 15;
 
 /** Whether a state byte is that of an object that waits for a grace period. */
 export const isWaiting = (state: number): boolean => (state & ~WAITING_MASK) === WAITING;
 
 /** Whether a state byte is that of an object handed out. */
-export const isLive = (state: number): boolean => state === LIVE || state === LIVE_MARKED;
+export const isLive = (state: number): boolean => (state & BASE_MASK) === LIVE;
+/** The alias that a live object was allocated by; 0: none. */
+export const aliasOf = (state: number): number => (state >>> ALIAS_SHIFT) & ALIAS_MAX;

@@ -183,6 +183,22 @@ export class CacheTable {
     return ids;
   }
 
+  /** Numbers of all descriptors that somebody has, ready or not. */
+  inUse(): number[] {
+    const { m, metadata } = this;
+    const ids: number[] = [];
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      const status = cacheStatus(Atomics.load(m, cacheAt(metadata.layout, id)));
+      if (status !== CACHE_NONE && status !== CACHE_DYING) ids.push(id);
+    }
+    return ids;
+  }
+
+  /** Whether the cache shares another one's slabs. */
+  isMerged(id: number): boolean {
+    return this.m[cacheAt(this.metadata.layout, id) + C_MERGED] !== 0;
+  }
+
   name(id: number): string {
     const cache = cacheAt(this.metadata.layout, id);
     return decodeText(this.metadata.s, (cache + C_NAME) << WORD_SHIFT, this.m[cache + C_NAME_LENGTH]);

@@ -72,6 +72,7 @@ import {
   CACHED,
   LIVE,
   LIVE_MARKED,
+  MARK,
   PAGE_BASE,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
@@ -201,18 +202,18 @@ export class Sheaves implements SlabAllocator {
    */
   mark(cache: number, address: Address): void {
     const { m, s, metadata } = this;
-    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE_MARKED;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] |= MARK;
   }
 
   isMarked(cache: number, address: Address): boolean {
     const { m, s, metadata } = this;
-    return s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] === LIVE_MARKED;
+    return (s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] & MARK) !== 0;
   }
 
   /** The opposite of `mark`. */
   unmark(cache: number, address: Address): void {
     const { m, s, metadata } = this;
-    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] &= ~MARK;
   }
 
   create(spec: CacheSpec): number {
@@ -276,6 +277,9 @@ export class Sheaves implements SlabAllocator {
 
   /** Takes back a live object that has been checked: into main, after room has been made, or into its slab. */
   private takeBack(cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    // What a merged cache handed out is from here on an object like the others.
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
     const slot = cache << HOT_SHIFT;
     if (this.open(cache)) {
       if (this.hot[slot | COUNT] >= this.hot[slot | LIMIT]) this.makeRoom(cache, slot);

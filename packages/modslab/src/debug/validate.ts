@@ -58,6 +58,7 @@ import {
 import type { Metadata } from '../memory/metadata.ts';
 import {
   CACHED,
+  CLAIM_DEFERRED,
   CLAIM_FROZEN,
   CLAIM_LIVE,
   CLAIM_PENDING,
@@ -70,6 +71,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
@@ -302,9 +304,24 @@ export class Validator {
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
     }
+    if (kind === KIND_RCU) return this.lookAtDeferred(pfn, page, claim, problem);
     if (kind === KIND_SLAB)
       return (claim & CLAIM_LIVE) === 0 ? undefined : problem('ESLAB', 'a slab is marked LIVE');
     return problem('EFRAME', `is in use, but of kind ${kind}`);
+  }
+
+  /** A run that waits for a grace period. */
+  private lookAtDeferred(
+    pfn: number,
+    page: number,
+    claim: number,
+    problem: (code: string, message: string) => Problem,
+  ): Finding {
+    const { m, metadata } = this;
+    if (claim !== CLAIM_DEFERRED) return problem('ERUN', `a waiting run has claim word ${hex(claim >>> 0)}`);
+    if (!hasBit(m, metadata.layout.deferredBitmap, pfn))
+      return problem('ERUN', 'a run waits for a grace period, but its deferred bit is clear');
+    return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
   }
 
   private lookAtRun(pfn: number, run: number, problem: (code: string, message: string) => Problem): Finding {

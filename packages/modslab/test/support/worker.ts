@@ -5,15 +5,29 @@
 
 import { parentPort } from 'node:worker_threads';
 import { Heap } from 'modslab';
-import { Board } from './board.ts';
+import { scenarios as emscripten } from '../ported/emscripten.ts';
+import { scenarios as larson } from '../ported/larson.ts';
 import { scenarios as mstress } from '../ported/mstress.ts';
+import { scenarios as rpmalloc } from '../ported/rpmalloc.ts';
+import { scenarios as snmalloc } from '../ported/snmalloc.ts';
+import { Board } from './board.ts';
 import { scenarios as exchange } from './exchange.ts';
 import { scenarios as growth } from './growth.ts';
 import { scenarios as stall } from './stall.ts';
 import { scenarios as storm } from './storm.ts';
 import type { OutcomeMessage, Scenarios, Task, TaskMessage } from './task.ts';
 
-const scenarios: Scenarios = { ...exchange, ...growth, ...mstress, ...stall, ...storm };
+const scenarios: Scenarios = {
+  ...emscripten,
+  ...exchange,
+  ...growth,
+  ...larson,
+  ...mstress,
+  ...rpmalloc,
+  ...snmalloc,
+  ...stall,
+  ...storm,
+};
 
 /** A heap for scenarios that attach by themselves. */
 function noHeap(): Heap {

@@ -8,8 +8,8 @@ import { LIMIT } from './support/thread.ts';
 
 const options = { ...LIMIT, skip: skipUnlessChromium };
 
-test('Chromium: 40 workers terminated at random moments', options, async () => {
-  await chromiumStorm({ kills: 40, seed: 1, heap: { size: 2 ** 20, maxSize: 2 ** 26, pageSize: 8192 } });
+test('Chromium: 25 workers terminated at random moments', options, async () => {
+  await chromiumStorm({ kills: 25, seed: 1, heap: { size: 2 ** 20, maxSize: 2 ** 26, pageSize: 8192 } });
 });
 
 test('Chromium: the page is isolated, and its heap is shared', options, async () => {

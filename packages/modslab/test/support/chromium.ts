@@ -50,6 +50,8 @@ const HEADERS = {
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-embedder-policy': 'require-corp',
   'cross-origin-resource-policy': 'same-origin',
+  // Every worker loads the same modules.
+  'cache-control': 'max-age=3600',
 };
 
 /** The folder of this package; this file is built into build/test/support. */

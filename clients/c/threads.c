@@ -75,3 +75,5 @@ EXPORT("drain") int drain(void) {
 
 EXPORT("foreignFrees") uint32_t foreignFrees(void) { return atomic_load(&foreign); }
 EXPORT("thread") uint32_t thread(void) { return thisThread; }
+
+EXPORT("allocate") void *allocate(size_t bytes) { return malloc(bytes); }

@@ -95,8 +95,8 @@ function importsFor(module: WebAssembly.Module, given: WebAssembly.Imports): Web
   return imports;
 }
 
-/** Instantiates a program. On `modslab`, in memory whose first bytes are the program's and the rest a heap's. */
-export function start(name: ProgramName, allocator: Allocator): Running {
+/** Instantiates a program. On `modslab`, in memory whose first bytes are the program's, and the rest, to `heapMax`, a heap's. */
+export function start(name: ProgramName, allocator: Allocator, heapMax: number = MEMORY_MAX): Running {
   const bytes = moduleBytes(name, allocator);
   const base = heapBaseOf(bytes);
   const memory = new WebAssembly.Memory({
@@ -106,7 +106,7 @@ export function start(name: ProgramName, allocator: Allocator): Running {
   });
   const heap =
     allocator === 'modslab'
-      ? Heap.create({ memory, start: base, maxSize: MEMORY_MAX - base, cpus: 8 })
+      ? Heap.create({ memory, start: base, maxSize: heapMax - base, cpus: 8 })
       : undefined;
   const errors: string[] = [];
   const onError = (error: Error): void => {

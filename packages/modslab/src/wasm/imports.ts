@@ -159,7 +159,7 @@ export function wasmImports(heap: Heap, options: WasmImportsOptions = {}): WasmI
     }
   };
   return {
-    // These two without a closure for each call: they are the ones that programs call millions of times.
+    // The first four without a closure for each call: they are the ones that programs call millions of times.
     malloc(size) {
       try {
         return c.allocate(size >>> 0);
@@ -175,9 +175,23 @@ export function wasmImports(heap: Heap, options: WasmImportsOptions = {}): WasmI
         failed(error, 'free', address >>> 0);
       }
     },
+    realloc(address, size) {
+      try {
+        return c.reallocate(address >>> 0, size >>> 0);
+      } catch (error) {
+        failed(error, 'realloc', address >>> 0);
+        return 0;
+      }
+    },
+    malloc_usable_size(address) {
+      try {
+        return heap.ksize(address >>> 0);
+      } catch (error) {
+        failed(error, 'malloc_usable_size', address >>> 0);
+        return 0;
+      }
+    },
     calloc: (n, size) => guarded('calloc', 0, () => c.allocateZeroed((n >>> 0) * (size >>> 0))),
-    realloc: (address, size) =>
-      guarded('realloc', address >>> 0, () => c.reallocate(address >>> 0, size >>> 0)),
     aligned_alloc: (align, size) =>
       isPowerOfTwo(align >>> 0)
         ? guarded('aligned_alloc', 0, () => c.allocateAligned(size >>> 0, align >>> 0))
@@ -189,8 +203,6 @@ export function wasmImports(heap: Heap, options: WasmImportsOptions = {}): WasmI
       heap.dataView.setUint32(result >>> 0, address, true);
       return 0;
     },
-    malloc_usable_size: (address) =>
-      guarded('malloc_usable_size', address >>> 0, () => heap.ksize(address >>> 0)),
     cabi_realloc: (old, oldSize, align, newSize) =>
       guarded('cabi_realloc', old >>> 0, () => {
         const address = old >>> 0;

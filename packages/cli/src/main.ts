@@ -11,6 +11,7 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addBench } from './bench/command.ts';
 import { addReplay } from './replay/command.ts';
+import { addSizes } from './sizes/command.ts';
 import { printable } from './trace/errors.ts';
 
 /** Longest message about a bad argument, in characters. */
@@ -45,6 +46,7 @@ function createProgram(): Command {
     .configureOutput({ outputError: () => {} });
   addReplay(program, report);
   addBench(program, report);
+  addSizes(program, report);
   return program;
 }
 

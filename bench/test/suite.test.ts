@@ -36,42 +36,53 @@ function traces(): string {
   return folder;
 }
 
-/** Subjects without which a workload's row is not whole. */
-function expected(row: Row, native: boolean): string[] {
-  if (row.workload.startsWith('access-')) return ['js noop', ...(native ? ['c noop'] : [])];
-  const memory = row.group === 'memory' || row.group === 'start';
-  const alone = ['idle', 'metadata', 'start'].includes(row.workload);
-  const c = native && !alone ? ['c glibc', ...(memory ? [] : ['c noop'])] : [];
-  return ['js modslab', ...(memory ? [] : ['js noop']), ...c];
+/** Workloads that only the no-op allocators run, and those of modslab alone. */
+const BARE = /^access-/;
+const ALONE = /^(idle|metadata|start)$/;
+
+function readReport(name: string, ...args: string[]): { report: Report; stdout: string } {
+  const file = join(folder, name);
+  const { status, stdout, stderr } = run('bench', ...TINY, `--json=${file}`, '--traces', traces(), ...args);
+  assert.equal(status, 0, stderr);
+  const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
+  assert.deepEqual(report.problems, []);
+  return { report, stdout };
+}
+
+/** Each of the subjects has a figure in the row. */
+function assertTakePart(
+  { workload, metric, results }: Row,
+  subjects: readonly string[],
+  report: Report,
+): void {
+  const what = `${workload} ${metric}; left out: ${report.missing.join('; ')}`;
+  const names = results.map((r) => `${r.side} ${r.allocator}`);
+  for (const name of subjects) assert.ok(names.includes(name), `no ${name} in ${what}`);
+  for (const { gross } of results) assert.ok(!Number.isNaN(gross.figure), what);
 }
 
 test('every workload runs on modslab and malloc, and leaves its heap sound', (t) => {
   const native = has('gcc', 'cc');
   if (!native) t.diagnostic('no C compiler: the native side is not tested');
-  const file = join(folder, 'report.json');
-  const subjects = 'modslab,noop,glibc';
-  const { status, stdout, stderr } = run(
-    'bench',
-    ...TINY,
-    `--json=${file}`,
-    ...['--subjects', subjects, '--traces', traces()],
-  );
-  assert.equal(status, 0, stderr);
-  const report = JSON.parse(readFileSync(file, 'utf8')) as Report;
-  assert.deepEqual(report.problems, []);
+  const { report, stdout } = readReport('report.json', '--subjects', 'modslab,glibc');
   const small = { name: 'small', title: '', file: '', operations: 1, peakLive: 1 };
   assert.deepEqual(
     [...new Set(report.rows.map((row) => row.workload))],
     createSuite('tiny', [small]).map((workload) => workload.name),
   );
-  for (const row of report.rows) {
-    const names = row.results.map((r) => `${r.side} ${r.allocator}`);
-    const what = `${row.workload}; left out: ${report.missing.join('; ')}`;
-    for (const name of expected(row, native)) assert.ok(names.includes(name), `no ${name} in ${what}`);
-    for (const { gross } of row.results) assert.ok(!Number.isNaN(gross.figure), `${row.metric} in ${what}`);
+  for (const row of report.rows.filter(({ workload }) => !BARE.test(workload))) {
+    const c = native && !ALONE.test(row.workload) ? ['c glibc'] : [];
+    assertTakePart(row, ['js modslab', ...c], report);
   }
   assert.match(stdout, /^\| mstress +\| +ns \| +[\d.,]+ \|/m);
   theDocumentIsWhole(report);
+});
+
+test('the allocators that do nothing run alone, on one thread and on two, written to and not', () => {
+  const only = 'churn,churn-200k-touched,access-1m,mstress,scaling,latency,trace-small';
+  const { report } = readReport('noop.json', '--subjects', 'noop', '--only', only);
+  const native = has('gcc', 'cc') ? ['c noop'] : [];
+  for (const row of report.rows) assertTakePart(row, ['js noop', ...native], report);
 });
 
 function theDocumentIsWhole(report: Report): void {
@@ -87,12 +98,9 @@ function theDocumentIsWhole(report: Report): void {
 }
 
 test('the peers take part where their tools are there', (t) => {
-  const file = join(folder, 'peers.json');
   const only = 'pair,churn,glibc-simple,alloc-test,sh6bench,slab-test';
   const subjects = 'modslab,floor,thi.ng,Uint8Array,dlmalloc-wasm';
-  const { status, stderr } = run('bench', ...TINY, `--json=${file}`, '--only', only, '--subjects', subjects);
-  assert.equal(status, 0, stderr);
-  const { rows, missing } = JSON.parse(readFileSync(file, 'utf8')) as Report;
+  const { rows, missing } = readReport('peers.json', '--only', only, '--subjects', subjects).report;
   const taking = (workload: string): string[] =>
     rows.find((row) => row.workload === workload)?.results.map((r) => r.allocator) ?? [];
   const wasm = taking('alloc-test').includes('dlmalloc-wasm') ? ['dlmalloc-wasm'] : [];

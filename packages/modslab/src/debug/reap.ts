@@ -50,12 +50,14 @@ import {
   GRANULE_SHIFT,
   H_EPOCH,
   H_FRAMES,
+  H_STRAY,
   PAIR_SHIFT,
   pageAt,
   SCRATCH_CAPACITY,
   SHEAF_CAPACITY,
   SHEAF_WORDS,
   sheavesAt,
+  WORD_SHIFT,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import {
@@ -281,6 +283,8 @@ export class Reaper {
     sheaves.forgetInBarn(cache, sheaf);
     for (let i = 1; i <= SHEAF_CAPACITY; i++) if (m[sheaf + (i << PAIR_SHIFT)] !== 0) report.objects++;
     sheaves.drain(cache, sheaf, 1, SHEAF_CAPACITY);
+    // If the thread lives after all, its next pop must find no object and touch none: so it comes to a slow path.
+    for (let i = 1; i <= SHEAF_CAPACITY; i++) m[sheaf + (i << PAIR_SHIFT) + 1] = H_STRAY << WORD_SHIFT;
     sheaves.releaseSheaf(sheaf);
   }
 

@@ -18,6 +18,7 @@
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
  *                                                                            16 reports of damage [A]
+ *                                                                            17 stray state [A]
  *
  * CPU record, 80 words, five cache lines that no other CPU writes in the steady state
  *      0 status [A]                    4 pending slab [P]          8 … 23 counters [P]
@@ -83,6 +84,8 @@ export const H_CPUS_TAKEN = 13;
 export const H_PEAK_FRAMES = 14;
 export const H_WAITERS = 15;
 export const H_REPORTS = 16;
+/** Its first byte is the state of no object: what a thread that was reaped by mistake pops from its sheaves is written there. */
+export const H_STRAY = 17;
 export const HEADER_WORDS = 64;
 
 export const CPU_WORDS = 80;

@@ -11,8 +11,9 @@ import { scenarios as growth } from './growth.ts';
 import { scenarios as stall } from './stall.ts';
 import { scenarios as storm } from './storm.ts';
 import type { OutcomeMessage, Scenarios, Task, TaskMessage } from './task.ts';
+import { scenarios as waiting } from './waiting.ts';
 
-const scenarios: Scenarios = { ...exchange, ...growth, ...stall, ...storm };
+const scenarios: Scenarios = { ...exchange, ...growth, ...stall, ...storm, ...waiting };
 
 /** A heap for scenarios that attach by themselves. */
 function noHeap(): Heap {

@@ -52,7 +52,7 @@ import type { Charges } from '../slab/charge.ts';
 import { SLAB, type SlabFlags } from '../slab/flags.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
-import type { Address } from '../slab/slabAllocator.ts';
+import type { Address, AddressArray } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
@@ -61,9 +61,6 @@ import { classIndex } from './sizeClasses.ts';
 
 /** Largest alignment that `kmallocAligned` takes. */
 const ALIGNMENT_MAX = 2 ** 27;
-
-/** A list of addresses in bulk calls. */
-export type AddressArray = Int32Array | Uint32Array;
 
 /** Checks the arguments of a bulk call, and returns how many addresses it is about. */
 export function checkBulk(array: AddressArray, n: number | undefined): number {
@@ -177,6 +174,16 @@ export class Kmalloc {
     return size <= this.smallMax;
   }
 
+  /** Sizes of its caches, ascending. */
+  get sizes(): readonly number[] {
+    return this.classes;
+  }
+
+  /** Bytes of the objects of kmalloc's cache number `cache`. */
+  sizeOf(cache: number): number {
+    return this.classes[cache - 1];
+  }
+
   /** Throws `RangeError` unless `size` is one that kmalloc takes. */
   checkSize(size: number): void {
     checkInteger('a size', size, 0, this.maxSize);
@@ -269,7 +276,7 @@ export class Kmalloc {
     this.checkSize(size);
     checkGfp(gfp);
     const slot = size <= this.smallMax && (gfp & GFP_SLOW) === 0 ? this.slots[(size + 7) >>> 3] : 0;
-    return this.allocateAll(out, n, () => this.sheaves.pop(slot) || this.kmallocSlow(size, gfp));
+    return this.allocateAll(slot, out, n, () => this.kmallocSlow(size, gfp));
   }
 
   /** Frees all of the first n addresses, or none if one of them is refused. `expected` 0: objects of any cache. */
@@ -467,14 +474,17 @@ export class Kmalloc {
     throw new SlabError('EDOUBLEFREE', `${hex(address)} is being freed with its group`, address);
   }
 
-  /** n addresses that `allocate` gives into `out`; if it gives 0 or throws, all are freed again. */
-  allocateAll(out: AddressArray, n: number, allocate: () => Address): number {
+  /** n objects of the cache at `slot`, or what `slow` gives, into `out`; if that gives 0 or throws, all are freed again. */
+  allocateAll(slot: number, out: AddressArray, n: number, slow: () => Address): number {
+    const { sheaves } = this;
     let done = 0;
     try {
-      for (; done < n; done++) {
-        const address = allocate();
+      for (;;) {
+        done = sheaves.popBulk(slot, out, done, n);
+        if (done === n) break;
+        const address = sheaves.popSpare(slot) || slow();
         if (address === 0) break;
-        out[done] = address;
+        out[done++] = address;
       }
       return done === n ? n : 0;
     } finally {
@@ -500,21 +510,13 @@ export class Kmalloc {
    * the last one first, and the two-pass form says what is wrong, or copes.
    */
   private pushAll(addresses: AddressArray, n: number, expected: number): boolean {
-    const { sheaves, maxFrames, pageShift, vmemMap } = this;
-    for (let i = 0; i < n; i++) {
-      const address = addresses[i] >>> 0;
-      if (address === 0) continue;
-      const pfn = address >>> pageShift;
-      const page = (vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
-      const slot = pfn < maxFrames ? sheaves.m[page | PAGE_FLAGS] & CACHE_MASK : 0;
-      const fits = expected === 0 || slot === expected << HOT_SHIFT;
-      if (fits && sheaves.push(slot, page, address)) continue;
-      for (let k = i - 1; k >= 0; k--) {
-        if (addresses[k] !== 0) sheaves.unpush(this.cacheAtAddress(addresses[k] >>> 0) << HOT_SHIFT);
-      }
-      return false;
+    const { sheaves } = this;
+    const pushed = sheaves.pushBulk(addresses, n, expected << HOT_SHIFT);
+    if (pushed === n) return true;
+    for (let k = pushed - 1; k >= 0; k--) {
+      if (addresses[k] !== 0) sheaves.unpush(this.cacheAtAddress(addresses[k] >>> 0) << HOT_SHIFT);
     }
-    return true;
+    return false;
   }
 
   /** Marks every slab object named; takes all marks back and throws if one of the addresses is refused. */

@@ -58,6 +58,7 @@ class Detours {
     else if (point.startsWith('cpu.')) this.comeAndGo();
     else if (point.startsWith('reap.')) this.reapCorpse();
     else if (point === 'memory.grown') this.grow();
+    else if (point.startsWith('rcu.')) this.read();
     else if (point.startsWith('link.')) this.link();
     else if (point.startsWith('charge.') || point.startsWith('group.')) this.useGroups();
     else this.flush();
@@ -99,6 +100,11 @@ class Detours {
     const { heap } = this.task;
     const { size, footprint } = heap.meminfo();
     heap.kfree(heap.kvmalloc(Math.min(size - footprint + 1, heap.kmallocMaxSize)));
+  }
+
+  private read(): void {
+    this.task.heap.rcuReadLock();
+    this.task.heap.rcuReadUnlock();
   }
 
   /** An object allocated into a slot of another, and freed from it. */

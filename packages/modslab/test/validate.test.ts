@@ -337,7 +337,7 @@ test('a problem says where: a message, and the address and cache that it is abou
 
 test('the count of used frames is checked against the bitmap', () => {
   const it = scene();
-  it.m[L.H_USED_FRAMES] += 3;
+  it.m[L.cpuAt(it.layout, it.heap.cpu) + L.CPU_FRAMES] += 3;
   assert.deepEqual(codesOf(it.heap.validate()), ['ECOUNT']);
 });
 
@@ -399,6 +399,29 @@ test('with other CPUs attached, and after they have left or were reaped, a sound
   others[0].detach();
   assertSound(heap);
   heap.reap(2);
+  assertSound(heap);
+});
+
+test('a thread that comes and works while the objects are counted is not taken for damage', () => {
+  const heap = smallHeap();
+  const { table } = internalsOf(heap).slabifier;
+  const ready = table.ready.bind(table);
+  let calls = 0;
+  for (let when = 0; when < 4; when++) {
+    let visitor: Heap | undefined;
+    calls = 0;
+    // What each walk over the caches begins with; the last one follows on the count of all objects.
+    table.ready = () => {
+      if (calls++ !== when) return ready();
+      visitor = Heap.attach(heap.handle);
+      visitor.kfree(visitor.kmalloc(512));
+      return ready();
+    };
+    assertSound(heap);
+    visitor?.detach();
+  }
+  assert.equal(calls, 4);
+  table.ready = ready;
   assertSound(heap);
 });
 

@@ -580,7 +580,7 @@ export class Heap {
   shrink(): number {
     this.sheaves.enterSlowPath();
     const before = this.thisCpu.counted(N_SLABS_FREED);
-    this.sheaves.drainAll();
+    this.sheaves.drainAll(true);
     return this.thisCpu.counted(N_SLABS_FREED) - before;
   }
 
@@ -620,7 +620,7 @@ export class Heap {
   /** One row a cache. */
   slabinfo(): SlabinfoRow[] {
     this.thisCpu.checkAttached();
-    return slabinfo(this.metadata, this.slabifier.table, this.sheaves.pageAllocatorName);
+    return slabinfo(this.metadata, this.slabifier.table, (cache) => this.slabifier.pageAllocatorOf(cache));
   }
 
   /** Memory figures, in bytes. */

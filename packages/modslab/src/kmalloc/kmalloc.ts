@@ -343,11 +343,11 @@ export class Kmalloc {
     this.sheaves.enterSlowPath();
     let address = allocate();
     if (address !== 0) return address;
-    this.sheaves.drainAll();
+    this.sheaves.drainAll((gfp & GFP_BOUNDED) === 0);
     address = allocate();
     while (address === 0 && (gfp & GFP.NOFAIL) !== 0) {
       this.sleep();
-      this.sheaves.drainAll();
+      this.sheaves.drainAll((gfp & GFP_BOUNDED) === 0);
       address = allocate();
     }
     return address;

@@ -12,7 +12,7 @@ import type { Cpu } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf } from '../memory/entry.ts';
 import { checkInteger, checkNumber, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
-import { GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
+import { GFP, GFP_BOUNDED, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import {
   C_CAPACITY,
   C_FLAGS,
@@ -341,7 +341,7 @@ export class KmemCache {
         got = sheaves.fill(this.id, part, got, want, gfp, NODE_ANY);
       }
       if (got === want) return got;
-      sheaves.drainAll();
+      sheaves.drainAll((gfp & GFP_BOUNDED) === 0);
     }
     return got;
   }

@@ -41,11 +41,15 @@ export const SLAB: {
   FAILSLAB: 4096,
 };
 
+/** In a descriptor: its slabs come from a page allocator that not every thread can have (slab/pageSources.ts). */
+export const SLAB_LOCAL_PAGES: number = 1 << 20;
+
 /** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
 export const SLAB_SUPPORTED: number =
   SLAB.HWCACHE_ALIGN |
   SLAB.PANIC |
   SLAB.RECLAIM_ACCOUNT |
+  SLAB.TYPESAFE_BY_RCU |
   SLAB.CACHE_DMA |
   SLAB.NO_MERGE |
   SLAB.CONSISTENCY_CHECKS;

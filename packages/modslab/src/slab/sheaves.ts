@@ -56,6 +56,7 @@ import {
   BARN_FULL_MAX,
   barnAt,
   C_CAPACITY,
+  C_FLAGS,
   C_STATE,
   cacheAt,
   GRANULE_SHIFT,
@@ -80,6 +81,7 @@ import {
 } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
+import { SLAB_LOCAL_PAGES } from './flags.ts';
 import { checkObject } from './object.ts';
 import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
 
@@ -320,12 +322,17 @@ export class Sheaves implements SlabAllocator {
     }
   }
 
-  /** Everything that is cached anywhere within reach goes back to the page allocator. */
-  drainAll(): void {
+  /**
+   * Everything that is cached anywhere within reach goes back to the page allocator; without `userCode`, not where that is
+   * one of a single thread, with functions of the user's.
+   */
+  drainAll(userCode: boolean): void {
+    const { m, metadata } = this;
     this.closeAll();
     for (const cache of this.table.ready()) {
       this.drainBarns(cache);
-      this.base.shrink(cache);
+      const isLocal = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_LOCAL_PAGES) !== 0;
+      if (userCode || !isLocal) this.base.shrink(cache);
     }
   }
 

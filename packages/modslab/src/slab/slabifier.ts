@@ -82,6 +82,7 @@ import {
   templateAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { kindOfStack, USER } from '../page/derivePageAllocator.ts';
 import {
   CACHED,
   CLAIM_FROZEN,
@@ -117,14 +118,16 @@ import {
   CacheTable,
   CONSTRUCTOR_FUNCTION,
   CONSTRUCTOR_NONE,
+  CONSTRUCTOR_TEMPLATE,
   firstEntryOf,
   firstStateAt,
   headOf,
   stateAt,
 } from './cacheTable.ts';
 import { countObjects } from './count.ts';
-import { SLAB } from './flags.ts';
+import { SLAB_LOCAL_PAGES } from './flags.ts';
 import { checkObject } from './object.ts';
+import { PageSources } from './pageSources.ts';
 import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
 
 /** Times that a holder collects pending objects before it leaves the rest to the next one. */
@@ -146,8 +149,9 @@ export class Slabifier implements SlabAllocator {
   private readonly s: Uint8Array;
   private readonly metadata: Metadata;
   private readonly cpu: Cpu;
-  /** Where slabs come from: any derivation. */
-  private readonly pages: PageAllocator;
+  /** Where slabs come from, by the flags of their cache. */
+  private readonly sources: PageSources;
+  private readonly runsUserCode: boolean;
   /** The heap's own frames, at the bottom of it. */
   private readonly frames: FrameAllocator;
   private readonly data: DataMemory;
@@ -158,6 +162,9 @@ export class Slabifier implements SlabAllocator {
   private readonly constructors: Map<number, { generation: number; run: (address: Address) => void }> =
     new Map();
 
+  /** Caches of this thread's own page allocator, by number: the generation that they are of. */
+  private readonly local: Map<number, number> = new Map();
+
   constructor(pages: PageAllocator, table?: CacheTable) {
     const { metadata, cpu, data } = pages.frames;
     this.metadata = metadata;
@@ -165,7 +172,8 @@ export class Slabifier implements SlabAllocator {
     this.s = metadata.s;
     this.cpu = cpu;
     this.data = data;
-    this.pages = pages;
+    this.sources = new PageSources(pages);
+    this.runsUserCode = kindOfStack(pages) === USER;
     this.frames = pages.frames;
     this.pageAllocatorName = pages.name;
     this.mine = ownerBits(cpu.owner);
@@ -174,8 +182,13 @@ export class Slabifier implements SlabAllocator {
   }
 
   create(spec: CacheSpec): number {
-    const id = this.table.create(spec);
+    const flags = spec.flags | this.sources.implied;
+    // What the flags ask for is derived first: a stack that cannot carry it says so before there is a cache.
+    this.sources.of(flags);
+    this.sweepLocal();
+    const id = this.table.create({ ...spec, flags });
     this.last[id] = 0;
+    if ((flags & SLAB_LOCAL_PAGES) !== 0) this.local.set(id, this.table.generation(id));
     if (typeof spec.ctor === 'function') this.register(id, spec.ctor);
     return id;
   }
@@ -223,6 +236,12 @@ export class Slabifier implements SlabAllocator {
     }
   }
 
+  /** The page allocator that slabs of the cache come from, with its derivations. */
+  pageAllocatorOf(cache: number): string {
+    const { name } = this.sources.of(this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS]);
+    return this.knowsPages(cache) ? name : `(another thread's):${name}`;
+  }
+
   objectSize(cache: number): number {
     return this.m[cacheAt(this.metadata.layout, cache) + C_SIZE];
   }
@@ -263,7 +282,19 @@ export class Slabifier implements SlabAllocator {
   construct(cache: number, gfp: GfpFlags, node: number): boolean {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
-    if (m[descriptor + C_CONSTRUCTOR] !== CONSTRUCTOR_FUNCTION || (gfp & GFP_BOUNDED) !== 0) return false;
+    const isFunction = m[descriptor + C_CONSTRUCTOR] === CONSTRUCTOR_FUNCTION;
+    const pagesAreKnown = this.knowsPages(cache);
+    if ((!isFunction && pagesAreKnown && !this.runsUserCode) || (gfp & GFP_BOUNDED) !== 0) return false;
+    if (!pagesAreKnown) {
+      const name = this.table.name(cache);
+      throw new SlabError(
+        'EINVAL',
+        `cache '${name}' has a page allocator of its own, which this thread does not know`,
+        undefined,
+        name,
+      );
+    }
+    if (!isFunction) return this.makeSlab(cache, gfp, node);
     const constructor = this.constructors.get(cache);
     if (constructor?.generation !== this.table.generation(cache)) {
       const name = this.table.name(cache);
@@ -282,7 +313,32 @@ export class Slabifier implements SlabAllocator {
     return true;
   }
 
+  /** Makes a slab out of frames that user code has to do with, and lets go of it. False without memory. */
+  private makeSlab(cache: number, gfp: GfpFlags, node: number): boolean {
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    const head = this.publishSlab(cache, gfp, node, CLAIM_NEW);
+    if (head === 0) return false;
+    if (this.m[descriptor + C_CONSTRUCTOR] === CONSTRUCTOR_TEMPLATE) this.copyTemplate(cache, head);
+    this.letGo(cache, head, this.m[descriptor + C_OBJECTS], true);
+    return true;
+  }
+
+  /** Whether this thread has the page allocator that the cache's slabs come from. */
+  private knowsPages(cache: number): boolean {
+    const flags = this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS];
+    return (flags & SLAB_LOCAL_PAGES) === 0 || this.local.get(cache) === this.table.generation(cache);
+  }
+
+  /** Gives back the slabs of destroyed caches whose page allocator only this thread knows, as objects come home. */
+  private sweepLocal(): void {
+    for (const [cache, generation] of this.local) {
+      if (this.table.generation(cache) !== generation) this.local.delete(cache);
+      else if (this.table.isDying(cache)) this.shrink(cache);
+    }
+  }
+
   shrink(cache: number): number {
+    if (!this.knowsPages(cache)) return 0;
     const before = this.cpu.counted(N_SLABS_FREED);
     for (let head = this.unpark(cache, NODE_ANY); head !== 0; head = this.unpark(cache, NODE_ANY)) {
       this.releaseSlab(cache, head);
@@ -311,6 +367,7 @@ export class Slabifier implements SlabAllocator {
 
   destroy(cache: number): void {
     this.shrink(cache);
+    this.sweepLocal();
     this.constructors.delete(cache);
     this.last[cache] = 0;
   }
@@ -495,6 +552,7 @@ export class Slabifier implements SlabAllocator {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     const bitmap = partialAt(metadata.layout, cache);
+    const isLocal = (m[descriptor + C_FLAGS] & SLAB_LOCAL_PAGES) !== 0;
     if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);
     const slots = this.table.isReady(cache)
       ? parkedMax(m[descriptor + C_SIZE], metadata.layout.pageShift)
@@ -506,10 +564,12 @@ export class Slabifier implements SlabAllocator {
       const parked = CLAIM_USED | ownerBits(OWNER_PARKED) | m[descriptor + C_OBJECTS];
       Atomics.store(m, pageAt(metadata.layout, head) + PAGE_CLAIM, parked);
       // Destroyed in the meantime: whoever did that may have looked before the slab stood in the slot.
-      if (!this.table.isReady(cache)) this.shrink(cache);
+      if (!this.table.isReady(cache) && !isLocal) this.shrink(cache);
       return;
     }
-    this.releaseSlab(cache, head);
+    // User code does not run here, in the middle of a drain: the slab stays until its cache is shrunk.
+    if (isLocal) this.letGo(cache, head, m[descriptor + C_OBJECTS], true);
+    else this.releaseSlab(cache, head);
   }
 
   /** Claims a parked slab of the cache, on that node; its frame, or 0. */
@@ -644,7 +704,7 @@ export class Slabifier implements SlabAllocator {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     const kind = m[descriptor + C_CONSTRUCTOR];
-    if (kind === CONSTRUCTOR_FUNCTION) return 0;
+    if (kind === CONSTRUCTOR_FUNCTION || this.runsUserCode || !this.knowsPages(cache)) return 0;
     const head = this.publishSlab(cache, gfp, node, kind === CONSTRUCTOR_NONE ? 0 : CLAIM_NEW);
     if (head === 0) return 0;
     if (kind !== CONSTRUCTOR_NONE) this.copyTemplate(cache, head);
@@ -655,11 +715,11 @@ export class Slabifier implements SlabAllocator {
 
   /** Allocates the frames of a slab and makes them one, claimed by this CPU, with no object counted as FREE yet. */
   private publishSlab(cache: number, gfp: GfpFlags, node: number, claimFlags: number): number {
-    const { m, metadata, pages } = this;
+    const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     const frames = m[descriptor + C_FRAMES];
-    const zone = (m[descriptor + C_FLAGS] & SLAB.CACHE_DMA) !== 0 ? GFP.DMA : 0;
-    const head = pages.allocateExact(frames, 2 ** m[descriptor + C_ORDER], gfp | zone, node);
+    const pages = this.sources.of(m[descriptor + C_FLAGS]);
+    const head = pages.allocateExact(frames, 2 ** m[descriptor + C_ORDER], gfp, node);
     if (head === 0) return 0;
     const page = pageAt(metadata.layout, head);
     const single = m[descriptor + C_OBJECTS] === 1;
@@ -692,10 +752,18 @@ export class Slabifier implements SlabAllocator {
   /** Gives the frames of a claimed, empty slab, whose partial bit is clear, back to the page allocator. */
   releaseSlab(cache: number, head: number): void {
     const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
     killPoint('slab.unpublished');
     if (this.last[cache] === head) this.last[cache] = 0;
+    try {
+      this.sources.of(m[descriptor + C_FLAGS]).freeExact(head, m[descriptor + C_FRAMES]);
+    } catch (error) {
+      // A destructor of the user's: the slab is still there, and still ours.
+      if (ownerBits(ownerOf(m[pageAt(metadata.layout, head) + PAGE_CLAIM])) === this.mine)
+        this.letGo(cache, head, m[descriptor + C_OBJECTS], true);
+      throw error;
+    }
     this.cpu.count(N_SLABS_FREED);
-    this.pages.freeExact(head, m[cacheAt(metadata.layout, cache) + C_FRAMES]);
   }
 
   private copyTemplate(cache: number, head: number): void {

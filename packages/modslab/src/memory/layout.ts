@@ -43,7 +43,7 @@
  *
  * Page descriptor (`struct page`), 16 words, one cache line: see page/page.ts.
  *
- * Sheaf, 256 words: word 0 its owner [A], from word 2 pairs of entry and state [P]: see slab/sheaves.ts.
+ * Sheaf, 256 words, aligned to as many: word 0 its owner [A], from word 2 pairs of entry and state [P]: see slab/sheaves.ts.
  *
  * States: one byte an object. A frame has, in region r, a window of 2^r state bytes at `region(r) + (pfn << r)`;
  * a cache uses the smallest region whose windows hold its objects. All bytes of a frame that carries no slab are 0
@@ -79,7 +79,8 @@ export const H_PEAK_FRAMES = 14;
 export const H_WAITERS = 15;
 export const H_RCU_BEGUN = 48;
 export const H_RCU_ENDED = 49;
-export const HEADER_WORDS = 64;
+/** Words behind the last named one stay 0: where a cache that a CPU does not use has its empty sheaf (slab/sheaves.ts). */
+export const HEADER_WORDS = 256;
 
 export const CPU_WORDS = 128;
 export const CPU_STATUS = 0;
@@ -147,8 +148,10 @@ export const PAGE_WORDS_SHIFT = 4;
 
 export const SHEAF_WORDS_SHIFT = 8;
 export const SHEAF_WORDS: number = 1 << SHEAF_WORDS_SHIFT;
-/** Object n of a sheaf has its entry at word n << 1, and the byte offset of its state in the word behind. */
+/** An object of a sheaf has its entry in an even word, and the byte offset of its state in the word behind. */
 export const PAIR_SHIFT = 1;
+/** Where the topmost object of a full sheaf is. */
+export const SHEAF_TOP: number = SHEAF_WORDS - (1 << PAIR_SHIFT);
 /** Objects that a sheaf has room for. */
 export const SHEAF_CAPACITY: number = (SHEAF_WORDS >>> PAIR_SHIFT) - 1;
 /** Full sheaves that a barn keeps, as in Linux (MAX_FULL_SHEAVES). */
@@ -197,18 +200,18 @@ export interface Layout extends Geometry {
   readonly totalBytes: number;
 }
 
-const alignToLine = (words: number): number => Math.ceil(words / LINE_WORDS) * LINE_WORDS;
+const alignTo = (words: number, unit: number): number => Math.ceil(words / unit) * unit;
 
 /** Lays the sections out one behind the other, each on a cache line of its own. */
 export function layoutOf(geometry: Geometry): Layout {
   const { pageShift, maxFrames, cpus, nodes, caches } = geometry;
   let end = HEADER_WORDS;
-  const section = (words: number): number => {
-    const start = end;
-    end = alignToLine(end + words);
+  const section = (words: number, unit: number = LINE_WORDS): number => {
+    const start = alignTo(end, unit);
+    end = start + words;
     return start;
   };
-  const bitmapWords = alignToLine(Math.ceil(maxFrames / 32));
+  const bitmapWords = alignTo(Math.ceil(maxFrames / 32), LINE_WORDS);
   const sheavesPerCache = 2 * cpus + nodes * BARN_FULL_MAX + SHEAVES_SPARE;
   const barnWords = Math.ceil(sheavesPerCache / 32);
   const cpuRecords = section(cpus * CPU_WORDS);
@@ -218,7 +221,7 @@ export function layoutOf(geometry: Geometry): Layout {
   const partialBitmaps = section(caches * bitmapWords);
   const deferredBitmap = section(bitmapWords);
   const barns = section(caches * nodes * barnWords);
-  const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS);
+  const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS, SHEAF_WORDS);
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
   const stateRegions: number[] = [];
   for (let r = 0; r <= pageShift - GRANULE_SHIFT; r++) {
@@ -239,7 +242,7 @@ export function layoutOf(geometry: Geometry): Layout {
     sheavesPerCache,
     templates,
     stateRegions,
-    totalBytes: end << WORD_SHIFT,
+    totalBytes: alignTo(end, LINE_WORDS) << WORD_SHIFT,
   };
 }
 

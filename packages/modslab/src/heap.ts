@@ -8,6 +8,7 @@ import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
 import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
+import { RcuCallbacks } from './kmalloc/rcu.ts';
 import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
 import {
   attachCpu,
@@ -245,6 +246,7 @@ export class Heap {
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly kmallocs: Kmalloc;
+  private readonly rcu: RcuCallbacks;
   private readonly context: CacheContext;
 
   private constructor(
@@ -267,6 +269,7 @@ export class Heap {
     this.slabifier = slabifier;
     this.sheaves = sheaves;
     this.kmallocs = kmalloc;
+    this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.kmallocMaxSize = kmalloc.maxSize;
     this.context = { metadata, cpu, data, table: slabifier.table, slabifier, sheaves, kmalloc };
   }
@@ -360,6 +363,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.rcu.leave();
     this.pages.rcu.leave();
     this.sheaves.leave();
     this.thisCpu.endLeave();
@@ -545,6 +549,32 @@ export class Heap {
     this.pages.rcu.readUnlock();
   }
 
+  /** Frees a live object, which is checked at once, when no reader of any thread can hold it any more. 0 is a no-op. */
+  kfreeRcu(addr: Address): void {
+    this.rcu.kfree(addr);
+  }
+
+  /**
+   * Calls `callback` on this thread, from a timer, when no reader of any thread can hold what was unlinked before. Lost if
+   * the thread dies or detaches first; an error that it throws is the host's unhandled rejection.
+   */
+  callRcu(callback: () => void): void {
+    this.rcu.call(callback);
+  }
+
+  /**
+   * Resolves when every read section of any thread that had begun before has ended. Rejects with `EINVAL` within a read
+   * section of this thread, with `ESHUTDOWN` when it detaches. A dead reader is waited for until it is reaped.
+   */
+  synchronizeRcu(): Promise<void> {
+    return this.rcu.synchronize();
+  }
+
+  /** Resolves when all callbacks queued so far, on any thread, have run, and all that `kfreeRcu` was given is free. */
+  rcuBarrier(): Promise<void> {
+    return this.rcu.barrier();
+  }
+
   /** Creates a cache that every thread can open by its name. */
   createCache(options: KmemCacheOptions): KmemCache {
     this.thisCpu.checkOnline();
@@ -580,7 +610,9 @@ export class Heap {
   shrink(): number {
     this.sheaves.enterSlowPath();
     const before = this.thisCpu.counted(N_SLABS_FREED);
+    this.rcu.collect();
     this.sheaves.drainAll(true);
+    this.pages.collectDeferred();
     return this.thisCpu.counted(N_SLABS_FREED) - before;
   }
 

@@ -4,7 +4,7 @@
  * The caller vouches for the death. The reaper first makes itself the dead CPU's reaper in its status word, by
  * compare-and-swap, so that two never reap one CPU at once. Then, in this order:
  *
- *     0  its read section ends                                        (memory/rcu.ts)
+ *     0  its read section ends; what it made wait is listed          (memory/rcu.ts, slab/waiting.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
  *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
@@ -78,6 +78,7 @@ import type { FrameAllocator } from '../page/pageAllocator.ts';
 import { CACHE_DYING, CACHE_NONE, type CacheTable, cacheStatus, stateAt } from '../slab/cacheTable.ts';
 import type { Sheaves } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
+import { finishDeferring } from '../slab/waiting.ts';
 
 /** What a reap took back: objects from sheaves, slabs and frames that the dead CPU held. */
 export interface ReapReport {
@@ -157,6 +158,7 @@ export class Reaper {
     const { m, metadata } = this;
     const record = cpuAt(metadata.layout, dead);
     endReading(metadata, dead);
+    finishDeferring(metadata, dead);
     this.finishPending(record, dead);
     this.finishRun(record, dead, report);
     this.forEachSheaf(dead, (_cache, sheaf) => this.dropFreeEntries(sheaf, SHEAF_CAPACITY));
@@ -168,6 +170,8 @@ export class Reaper {
     this.drainScratch(record + CPU_SCRATCH, report);
     killPoint('reap.sheaves-flushed');
     this.table.abandon(dead + 1);
+    this.pages.collectDeferred();
+    this.slabifier.collectWaiting();
     this.emptyDyingCaches();
     clearTag(metadata, dead);
     const word = Atomics.load(m, record + CPU_STATUS);

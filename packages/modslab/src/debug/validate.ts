@@ -61,6 +61,7 @@ import {
   cacheOf,
   FREE,
   isLive,
+  isWaiting,
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
@@ -377,6 +378,10 @@ export class Validator {
       if (state === FREE) {
         free++;
         first = index;
+      } else if (isWaiting(state)) {
+        // While others run, one of them may be about to set it.
+        if (!hasBit(m, metadata.layout.deferredBitmap, head) && !this.othersOnline())
+          return problem('ESLAB', `object ${index} waits for a grace period, but the slab's bit is clear`);
       } else if (state !== CACHED && state !== RELEASING && state !== PENDING && !isLive(state)) {
         return problem('ESLAB', `object ${index} has state ${state}, which means nothing`);
       }

@@ -30,6 +30,7 @@ import {
   windowBytes,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { deferRun } from '../page/deferred.ts';
 import {
   CACHE_MASK,
   CLAIM_LIVE,
@@ -50,6 +51,7 @@ import { SLAB } from '../slab/flags.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address } from '../slab/slabAllocator.ts';
+import { deferObject } from '../slab/waiting.ts';
 import { zero } from './fill.ts';
 import { classIndex } from './sizeClasses.ts';
 
@@ -325,6 +327,20 @@ export class Kmalloc {
     this.cpu.count(N_LARGE_FREED);
   }
 
+  /** Frees an object, which passes every check now, after a grace period. See kmalloc/rcu.ts. */
+  kfreeDeferred(address: Address): void {
+    this.sheaves.enterSlowPath();
+    const pfn = checkAddress(this.metadata, address);
+    const page = pageAt(this.metadata.layout, pfn);
+    if (!this.isLargeHead(page, address)) {
+      deferObject(this.pages, checkObject(this.metadata, address, 0, this.table), address);
+      return;
+    }
+    this.claimRun(page, address);
+    deferRun(this.pages, pfn, this.m[page + PAGE_RUN]);
+    this.cpu.count(N_LARGE_FREED);
+  }
+
   private pagesFor(size: number): number {
     return Math.max(1, Math.ceil(size / 2 ** this.pageShift));
   }
@@ -432,14 +448,18 @@ export class Kmalloc {
   }
 
   private freeRun(head: number, address: Address): void {
-    const { m } = this;
     const page = pageAt(this.metadata.layout, head);
+    this.claimRun(page, address);
+    this.pages.freeExact(head, this.m[page + PAGE_RUN]);
+  }
+
+  /** Makes a live run this CPU's own, to be freed. */
+  private claimRun(page: number, address: Address): void {
     const live = CLAIM_USED | CLAIM_LIVE;
     const mine = CLAIM_USED | ownerBits(this.cpu.owner);
-    if (Atomics.compareExchange(m, page + PAGE_CLAIM, live, mine) !== live)
+    if (Atomics.compareExchange(this.m, page + PAGE_CLAIM, live, mine) !== live)
       this.checkLargeLive(page, address);
     killPoint('large.claimed');
-    this.pages.freeExact(head, m[page + PAGE_RUN]);
   }
 
   /** n addresses that `allocate` gives into `out`; if it gives 0 or throws, all are freed again. */

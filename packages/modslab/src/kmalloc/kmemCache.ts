@@ -44,7 +44,9 @@ const OBJECT_SIZE_MAX = 2 ** 30;
 /** Live objects that `EBUSY` names. */
 const BUSY_NAMED_MAX = 10;
 
-/** Objects of a cache: handed out, in sheaves, free in slabs; slabs, and those partly in use. */
+/**
+ * Objects of a cache: handed out; in sheaves, or waiting for a grace period; free in slabs; slabs, and those partly in use.
+ */
 export interface CacheStats {
   live: number;
   cached: number;
@@ -304,8 +306,8 @@ export class KmemCache {
   /** Cost: O(frames + objects of the cache). */
   stats(): CacheStats {
     this.checkUsable();
-    const { live, cached, free, slabs, partial } = this.sheaves.getObjects(this.id);
-    return { live, cached, free, slabs, partial };
+    const { live, cached, waiting, free, slabs, partial } = this.sheaves.getObjects(this.id);
+    return { live, cached: cached + waiting, free, slabs, partial };
   }
 
   /** The addresses of all live objects, in no order that is promised. Cost: O(frames + objects of the cache). */

@@ -20,6 +20,8 @@ export const KILL_POINTS: readonly string[] = [
   'deferred.described',
   'deferred.bit-set',
   'deferred.claimed',
+  'waiting.deferred',
+  'waiting.collecting',
   'slab.described',
   'slab.published',
   'slab.before-constructor',

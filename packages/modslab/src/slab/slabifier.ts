@@ -129,6 +129,7 @@ import { SLAB_LOCAL_PAGES } from './flags.ts';
 import { checkObject } from './object.ts';
 import { PageSources } from './pageSources.ts';
 import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+import { type Collected, collectWaiting, listWaiting } from './waiting.ts';
 
 /** Times that a holder collects pending objects before it leaves the rest to the next one. */
 const COLLECT_TRIES = 2;
@@ -175,6 +176,8 @@ export class Slabifier implements SlabAllocator {
     this.sources = new PageSources(pages);
     this.runsUserCode = kindOfStack(pages) === USER;
     this.frames = pages.frames;
+    // Waiting objects are everybody's: any slabifier of this CPU can free them when memory is short.
+    this.frames.collectObjects ??= () => this.collectWaiting().objects;
     this.pageAllocatorName = pages.name;
     this.mine = ownerBits(cpu.owner);
     this.last = new Int32Array(metadata.layout.caches);
@@ -607,6 +610,19 @@ export class Slabifier implements SlabAllocator {
     return this.m[cacheAt(this.metadata.layout, cache) + C_NODE];
   }
 
+  /** Frees the objects whose grace period is over; see slab/waiting.ts. */
+  collectWaiting(): Collected {
+    return collectWaiting(this.frames, this);
+  }
+
+  collectHeld(cache: number, head: number, collect: () => number): number {
+    if (!this.claim(head, cache)) return -1;
+    const collected = collect();
+    const count = this.m[pageAt(this.metadata.layout, head) + PAGE_CLAIM] & COUNT_MASK;
+    this.letGo(cache, head, count + collected, false);
+    return collected;
+  }
+
   /** Runs `visit` on a slab while this CPU holds it; false if somebody else does. For validation. */
   withSlab(cache: number, head: number, visit: () => void): boolean {
     if (!this.claim(head, cache)) return false;
@@ -631,6 +647,7 @@ export class Slabifier implements SlabAllocator {
       this.releaseSlab(cache, head);
       return;
     }
+    listWaiting(metadata, cache, head);
     const states = firstStateAt(m, descriptor, head);
     let count = 0;
     for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) if (s[states + index] === FREE) count++;
@@ -755,15 +772,25 @@ export class Slabifier implements SlabAllocator {
     const descriptor = cacheAt(metadata.layout, cache);
     killPoint('slab.unpublished');
     if (this.last[cache] === head) this.last[cache] = 0;
+    const pages = this.sources.of(m[descriptor + C_FLAGS]);
+    if (this.runsUserCode) this.releaseByUser(cache, head, pages);
+    else pages.freeExact(head, m[descriptor + C_FRAMES]);
+    this.cpu.count(N_SLABS_FREED);
+  }
+
+  /** A destructor of the user's may throw: then the slab is still there, and is let go of. */
+  private releaseByUser(cache: number, head: number, pages: PageAllocator): void {
+    const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const page = pageAt(metadata.layout, head);
     try {
-      this.sources.of(m[descriptor + C_FLAGS]).freeExact(head, m[descriptor + C_FRAMES]);
+      pages.freeExact(head, m[descriptor + C_FRAMES]);
     } catch (error) {
-      // A destructor of the user's: the slab is still there, and still ours.
-      if (ownerBits(ownerOf(m[pageAt(metadata.layout, head) + PAGE_CLAIM])) === this.mine)
+      const isOurs = ownerBits(ownerOf(m[page + PAGE_CLAIM])) === this.mine;
+      if (isOurs && m[page + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache))
         this.letGo(cache, head, m[descriptor + C_OBJECTS], true);
       throw error;
     }
-    this.cpu.count(N_SLABS_FREED);
   }
 
   private copyTemplate(cache: number, head: number): void {

@@ -25,6 +25,7 @@ export { numactlAllocator } from './page/numactl.ts';
 export { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 export { rcuifyPageAllocator } from './page/rcuify.ts';
 export { reclaimable, unreclaimable } from './page/reclaimable.ts';
+export { vmallocPageAllocator } from './page/vmallocPageAllocator.ts';
 export { Sheaves, sheaved } from './slab/sheaves.ts';
 export type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slab/slabAllocator.ts';
 export { Slabifier, slabifier } from './slab/slabifier.ts';

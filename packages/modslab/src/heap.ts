@@ -6,7 +6,7 @@
 
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
-import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
+import { type AddressArray, checkBulk, checkGfp, Kmalloc } from './kmalloc/kmalloc.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
 import { RcuCallbacks } from './kmalloc/rcu.ts';
 import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
@@ -30,7 +30,7 @@ import {
   type WasmMemory,
 } from './memory/data.ts';
 import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory/errors.ts';
-import type { GfpFlags } from './memory/gfp.ts';
+import { GFP, type GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
   C_OBJECTS,
@@ -58,6 +58,7 @@ import {
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
+  KIND_VMALLOC,
   kindOf,
   OWNER_PARKED,
   ownerOf,
@@ -67,6 +68,8 @@ import {
   PAGE_RUN,
 } from './page/page.ts';
 import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
+import { VmArea } from './page/vmArea.ts';
+import { Vmalloc } from './page/vmalloc.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
 import type { SlabFlags } from './slab/flags.ts';
 import { checkAddress } from './slab/object.ts';
@@ -75,6 +78,7 @@ import type { Address } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
+import { type ZoneInfo, zoneinfo } from './stat/zoneinfo.ts';
 
 const MIB = 2 ** 20;
 const SIZE_DEFAULT: number = 16 * MIB;
@@ -142,7 +146,7 @@ export interface KmemCacheOptions {
 export interface PageInfo {
   /** Page frame number: address / page size. */
   pfn: number;
-  /** What the frame is: `free slab parked large pages tail waiting claimed`. */
+  /** What the frame is: `free slab parked large pages tail waiting vmalloc claimed`. */
   flags: string;
   /** The name of the cache whose slab it carries. */
   cache?: string;
@@ -247,6 +251,7 @@ export class Heap {
   private readonly sheaves: Sheaves;
   private readonly kmallocs: Kmalloc;
   private readonly rcu: RcuCallbacks;
+  private readonly areas: Vmalloc;
   private readonly context: CacheContext;
 
   private constructor(
@@ -270,6 +275,7 @@ export class Heap {
     this.sheaves = sheaves;
     this.kmallocs = kmalloc;
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
+    this.areas = new Vmalloc(pages);
     this.kmallocMaxSize = kmalloc.maxSize;
     this.context = { metadata, cpu, data, table: slabifier.table, slabifier, sheaves, kmalloc };
   }
@@ -523,6 +529,40 @@ export class Heap {
     this.kmallocs.kfree(addr);
   }
 
+  /**
+   * An area of `size` bytes out of frames that need not lie side by side; null without memory. Its address is none of the
+   * data buffer: `kfree` refuses it. Cost: a few atomics a page.
+   */
+  vmalloc(size: number, gfp: GfpFlags = 0): VmArea | null {
+    checkGfp(gfp);
+    const addr = this.kmallocs.allocateWith(gfp, () => this.areas.allocate(size, gfp));
+    if (addr === 0) return null;
+    const area = new VmArea(this.areas, this.data, addr);
+    if ((gfp & GFP.ZERO) !== 0) area.fill(0);
+    return area;
+  }
+
+  /** Frees an area, given itself or its address. Throws `EFAULT`, `EINTERIOR` or `EDOUBLEFREE`. */
+  vfree(area: VmArea | number): void {
+    this.thisCpu.checkOnline();
+    if (area instanceof VmArea && !area.isLive) {
+      throw new SlabError('EDOUBLEFREE', `the vmalloc area at ${hex(area.addr)} is free already`, area.addr);
+    }
+    this.areas.free(area instanceof VmArea ? area.addr : area);
+  }
+
+  /** The area, made by any thread, that begins at `addr`. Throws `EFAULT` or `EINTERIOR`. Cost: O(its pages). */
+  vmArea(addr: number): VmArea {
+    this.thisCpu.checkAttached();
+    return new VmArea(this.areas, this.data, addr);
+  }
+
+  /** The page descriptor of an address in a vmalloc area: a walk of the page table. Throws `EFAULT` outside of any. */
+  vmallocToPage(addr: number): PageInfo {
+    this.thisCpu.checkAttached();
+    return this.virtToPage(this.areas.frameOf(addr) * this.pageSize);
+  }
+
   /** 2^order page frames, aligned to their size; 0 without memory. */
   allocPages(order: number, gfp: GfpFlags = 0): Address {
     return this.kmallocs.allocPages(order, gfp);
@@ -629,7 +669,7 @@ export class Heap {
     const claim = Atomics.load(m, head + PAGE_CLAIM);
     const owner = ownerOf(claim);
     const objects = cache === 0 ? 0 : m[cacheAt(layout, cache) + C_OBJECTS];
-    const isRun = kindOf(m[head + PAGE_FLAGS]) === KIND_LARGE || kindOf(m[head + PAGE_FLAGS]) === KIND_PAGES;
+    const isRun = [KIND_LARGE, KIND_PAGES, KIND_VMALLOC].includes(kindOf(m[head + PAGE_FLAGS]));
     const info: PageInfo = {
       pfn,
       flags: pageFlags(kind, claim),
@@ -665,6 +705,12 @@ export class Heap {
   buddyinfo(): BuddyInfo[] {
     this.thisCpu.checkAttached();
     return buddyinfo(this.metadata);
+  }
+
+  /** Frames by node and zone, and how many of them are slabs. */
+  zoneinfo(): ZoneInfo[] {
+    this.thisCpu.checkAttached();
+    return zoneinfo(this.metadata);
   }
 
   /** What the slow paths of all CPUs have counted. */
@@ -713,6 +759,7 @@ function pageFlags(kind: number, claim: number): string {
     [KIND_PAGES]: ['pages'],
     [KIND_TAIL]: ['tail'],
     [KIND_RCU]: ['waiting'],
+    [KIND_VMALLOC]: ['vmalloc'],
   };
   return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
 }

@@ -7,6 +7,7 @@
  *     0  its read section ends; what it made wait is listed          (memory/rcu.ts, slab/waiting.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
+ *     2b the vmalloc area that its record names: taken down       (page/vmalloc.ts)
  *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
  *     4  every slab that it holds: recounted and given up            (only now may others take from those)
  *     5  every sheaf that it owns: taken over, its objects put back
@@ -66,6 +67,7 @@ import {
   KIND_PAGES,
   KIND_RCU,
   KIND_SLAB,
+  KIND_VMALLOC,
   kindOf,
   ownerBits,
   PAGE_CLAIM,
@@ -75,6 +77,7 @@ import {
   RELEASING,
 } from '../page/page.ts';
 import type { FrameAllocator } from '../page/pageAllocator.ts';
+import { Vmalloc } from '../page/vmalloc.ts';
 import { CACHE_DYING, CACHE_NONE, type CacheTable, cacheStatus, stateAt } from '../slab/cacheTable.ts';
 import type { Sheaves } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
@@ -93,6 +96,7 @@ export class Reaper {
   private readonly m: Int32Array;
   private readonly cpu: Cpu;
   private readonly pages: FrameAllocator;
+  private readonly vmalloc: Vmalloc;
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly table: CacheTable;
@@ -109,6 +113,7 @@ export class Reaper {
     this.m = metadata.m;
     this.cpu = cpu;
     this.pages = pages;
+    this.vmalloc = new Vmalloc(pages);
     this.slabifier = slabifier;
     this.sheaves = sheaves;
     this.table = table;
@@ -161,6 +166,7 @@ export class Reaper {
     finishDeferring(metadata, dead);
     this.finishPending(record, dead);
     this.finishRun(record, dead, report);
+    report.pages += this.vmalloc.undo(dead);
     this.forEachSheaf(dead, (_cache, sheaf) => this.dropFreeEntries(sheaf, SHEAF_CAPACITY));
     this.dropFreeEntries(record + CPU_SCRATCH, SCRATCH_CAPACITY);
     killPoint('reap.entries-dropped');
@@ -248,7 +254,7 @@ export class Reaper {
       if (kind === KIND_SLAB) {
         this.slabifier.recover(cacheOf(flags), pfn);
         report.slabs++;
-      } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
+      } else if (kind === KIND_LARGE || kind === KIND_PAGES || kind === KIND_VMALLOC) {
         this.releaseRun(pfn, dead, report);
       } else if (kind === KIND_RCU) {
         publishDeferred(metadata, pfn);

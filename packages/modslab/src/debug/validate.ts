@@ -30,9 +30,11 @@ import {
   C_STATES,
   C_STRIDE,
   CPU_PENDING_ENTRY,
+  CPU_RCU_DEFERRING,
   CPU_RUN_HEAD,
   CPU_SCRATCH,
   CPU_STATUS,
+  CPU_VMALLOC_HEAD,
   cacheAt,
   cpuAt,
   H_FRAMES,
@@ -69,6 +71,7 @@ import {
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
+  KIND_VMALLOC,
   kindOf,
   OWNER_PARKED,
   ownerOf,
@@ -82,9 +85,11 @@ import {
   PAGE_RUN,
   PAGE_STATES,
   PAGE_STRIDE,
+  PAGE_VPN,
   PENDING,
   RELEASING,
 } from '../page/page.ts';
+import { forEachEntry, frameAt, PTE_AREA, PTE_CLAIMED, PTE_PAGE, valueOf, walk } from '../page/pageTable.ts';
 import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
 import { slabGeometry } from '../slab/geometry.ts';
@@ -93,7 +98,7 @@ import type { Slabifier } from '../slab/slabifier.ts';
 
 /** An invariant that does not hold. */
 export interface Problem {
-  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT ECORRUPT ESHUTDOWN`. */
+  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT EVMALLOC ECORRUPT ESHUTDOWN`. */
   code: string;
   message: string;
   address?: number;
@@ -136,6 +141,7 @@ export class Validator {
       this.checkCpus();
       this.checkCaches();
       this.checkFrames();
+      this.checkAreas();
       this.checkUsedFrames();
       forEachSlab(this.metadata, (head, cache) => this.checkSlab(head, cache));
       this.checkPartialBits();
@@ -194,7 +200,9 @@ export class Validator {
       this.confirm(() => {
         const idle = !this.cpuIsOnline(id + 1) || id === this.cpu.id;
         if (!idle) return undefined;
-        let busy = m[record + CPU_RUN_HEAD] !== 0 || m[record + CPU_PENDING_ENTRY] !== 0;
+        let busy = [CPU_RUN_HEAD, CPU_PENDING_ENTRY, CPU_RCU_DEFERRING, CPU_VMALLOC_HEAD].some(
+          (word) => m[record + word] !== 0,
+        );
         for (let i = 1; i <= SCRATCH_CAPACITY; i++)
           busy ||= m[record + CPU_SCRATCH + (i << PAIR_SHIFT)] !== 0;
         return busy
@@ -247,6 +255,34 @@ export class Validator {
     }
   }
 
+  /** Every entry of vmalloc's page table: an area with its pages, a page of one, or held by somebody. */
+  private checkAreas(): void {
+    const { m, metadata } = this;
+    let end = 0;
+    forEachEntry(metadata, (vpn, first) => {
+      this.confirm(() => {
+        const at = walk(metadata, vpn);
+        const entry = at === 0 ? 0 : Atomics.load(m, at);
+        const problem = (message: string): Problem => ({
+          code: 'EVMALLOC',
+          message: `entry ${vpn} of the page table: ${message}`,
+        });
+        if ((entry & PTE_CLAIMED) !== 0)
+          return this.cpuIsOnline(valueOf(entry)) ? undefined : problem('is held by a CPU that is offline');
+        if ((entry & PTE_AREA) !== 0) {
+          const mapped = frameAt(metadata, vpn + valueOf(entry));
+          return valueOf(entry) === 0 || mapped !== 0 ? undefined : problem('its area lacks its last page');
+        }
+        if ((entry & PTE_PAGE) === 0) return undefined;
+        const page = pageAt(metadata.layout, valueOf(entry));
+        if (kindOf(m[page + PAGE_FLAGS]) !== KIND_VMALLOC || m[page + PAGE_VPN] !== vpn)
+          return problem(`maps frame ${valueOf(entry)}, which is no page of it`);
+        return vpn < end || this.othersOnline() ? undefined : problem('maps a frame, but belongs to no area');
+      });
+      if ((first & PTE_AREA) !== 0) end = vpn + valueOf(first) + 1;
+    });
+  }
+
   /** What the CPUs count as used is what the bitmap says; others may be between the two. */
   private checkUsedFrames(): void {
     const { m, metadata } = this;
@@ -289,6 +325,13 @@ export class Validator {
       if (claim !== (CLAIM_USED | CLAIM_LIVE))
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
+    }
+    if (kind === KIND_VMALLOC) {
+      if (claim !== (CLAIM_USED | CLAIM_LIVE))
+        return problem('ERUN', `a frame of an area has claim word ${hex(claim >>> 0)}`);
+      return frameAt(metadata, m[page + PAGE_VPN]) === pfn
+        ? undefined
+        : problem('ERUN', 'belongs to a vmalloc area that does not map it');
     }
     if (kind === KIND_RCU) return this.lookAtDeferred(pfn, page, claim, problem);
     if (kind === KIND_SLAB)

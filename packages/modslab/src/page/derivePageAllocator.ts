@@ -11,7 +11,7 @@
  * the reaper of a dead one. So the derivations here leave word of it in the frames' descriptors (`SOURCE` in page/page.ts).
  * Functions cannot be left there. So derivations are of three kinds, and a stack is of the last kind that it contains:
  *
- *     shared   any thread that knows the flags of a cache can do what it does        rcu dma reclaimable unreclaimable
+ *     shared   any thread that knows the flags of a cache can do what it does        rcu dma vmalloc reclaimable unreclaimable
  *     local    only a thread that has made the same stack can                        numactl
  *     user     the same, and it runs functions of the user                           ctor_dtor, derivePageAllocator
  *
@@ -21,13 +21,15 @@
 import { invalid } from '../memory/errors.ts';
 import type { GfpFlags } from '../memory/gfp.ts';
 import { pageAt } from '../memory/layout.ts';
-import { PAGE_SOURCE } from './page.ts';
+import { KIND_VMALLOC, kindOf, PAGE_FLAGS, PAGE_SOURCE, PAGE_VPN } from './page.ts';
 import type { FrameAllocator, PageAllocator } from './pageAllocator.ts';
+import { frameAt } from './pageTable.ts';
 
 /** Names of derivations that others must know of. */
 export const RCU_DERIVATION = 'rcu';
 export const DMA_DERIVATION = 'dma';
 export const COUNTED_DERIVATIONS: readonly string[] = ['reclaimable', 'unreclaimable'];
+export const VMALLOC_DERIVATION = 'vmalloc';
 export const CTOR_DTOR_DERIVATION = 'ctor_dtor';
 
 /** What a derivation may do itself. `this` is the derivation, so that `this.base` is what it derives from. */
@@ -142,6 +144,15 @@ export function kindOfStack(allocator: PageAllocator): number {
   return allocator instanceof DerivedPageAllocator ? allocator.kind : SHARED;
 }
 
+/** Frame number `index` of a run: beside its head, or, in a run of scattered frames, where the page table says. */
+function frameOfRun({ frames }: PageAllocator, head: number, index: number): number {
+  const { metadata } = frames;
+  const page = pageAt(metadata.layout, head);
+  return kindOf(metadata.m[page + PAGE_FLAGS]) === KIND_VMALLOC
+    ? frameAt(metadata, metadata.m[page + PAGE_VPN] + index)
+    : head + index;
+}
+
 /** A derivation whose allocations leave word of what it wants in every frame. */
 export function deriveWithSource(
   base: PageAllocator,
@@ -153,7 +164,7 @@ export function deriveWithSource(
     allocateExact(frames: number, alignment: number, gfp: GfpFlags, node: number): number {
       const head = base.allocateExact(frames, alignment, gfp, node);
       if (head === 0) return 0;
-      for (let pfn = head; pfn < head + frames; pfn++) m[pageAt(layout, pfn) + PAGE_SOURCE] |= source;
+      for (let i = 0; i < frames; i++) m[pageAt(layout, frameOfRun(base, head, i)) + PAGE_SOURCE] |= source;
       return head;
     },
   };

@@ -44,6 +44,9 @@ export const SLAB: {
 /** In a descriptor: its slabs come from a page allocator that not every thread can have (slab/pageSources.ts). */
 export const SLAB_LOCAL_PAGES: number = 1 << 20;
 
+/** In a descriptor: no slab of it has more than one frame. */
+export const SLAB_SINGLE_FRAME: number = 1 << 21;
+
 /** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
 export const SLAB_SUPPORTED: number =
   SLAB.HWCACHE_ALIGN |

@@ -17,12 +17,13 @@ import {
   kindOfStack,
   RCU_DERIVATION,
   SHARED,
+  VMALLOC_DERIVATION,
 } from '../page/derivePageAllocator.ts';
 import { dmaifyPageAllocator } from '../page/dmaify.ts';
 import type { PageAllocator } from '../page/pageAllocator.ts';
 import { rcuifyPageAllocator } from '../page/rcuify.ts';
 import { reclaimable, unreclaimable } from '../page/reclaimable.ts';
-import { SLAB, SLAB_LOCAL_PAGES, type SlabFlags } from './flags.ts';
+import { SLAB, SLAB_LOCAL_PAGES, SLAB_SINGLE_FRAME, type SlabFlags } from './flags.ts';
 
 const has = (pages: PageAllocator, derivation: string): boolean =>
   findDerivation(pages, derivation) !== undefined;
@@ -51,6 +52,7 @@ export class PageSources {
       (has(base, 'reclaimable') ? SLAB.RECLAIM_ACCOUNT : 0) |
       (has(base, DMA_DERIVATION) ? SLAB.CACHE_DMA : 0) |
       (has(base, RCU_DERIVATION) ? SLAB.TYPESAFE_BY_RCU : 0) |
+      (has(base, VMALLOC_DERIVATION) ? SLAB_SINGLE_FRAME : 0) |
       (kindOfStack(base) === SHARED ? 0 : SLAB_LOCAL_PAGES);
   }
 

@@ -53,7 +53,7 @@ import {
 } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf, entryOf } from '../memory/entry.ts';
-import { SlabError } from '../memory/errors.ts';
+import { invalid, SlabError } from '../memory/errors.ts';
 import { GFP, GFP_BOUNDED, type GfpFlags } from '../memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
@@ -125,7 +125,8 @@ import {
   stateAt,
 } from './cacheTable.ts';
 import { countObjects } from './count.ts';
-import { SLAB_LOCAL_PAGES } from './flags.ts';
+import { SLAB_LOCAL_PAGES, SLAB_SINGLE_FRAME } from './flags.ts';
+import { slabGeometry } from './geometry.ts';
 import { checkObject } from './object.ts';
 import { PageSources } from './pageSources.ts';
 import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
@@ -188,6 +189,14 @@ export class Slabifier implements SlabAllocator {
     const flags = spec.flags | this.sources.implied;
     // What the flags ask for is derived first: a stack that cannot carry it says so before there is a cache.
     this.sources.of(flags);
+    const { pageShift } = this.metadata.layout;
+    const { frames } = slabGeometry(spec.size, spec.align, flags, pageShift);
+    if ((flags & SLAB_SINGLE_FRAME) !== 0 && frames > 1) {
+      invalid(
+        `cache '${spec.name}': '${this.pageAllocatorName}' has no adjacent frames for an object of ${spec.size} bytes`,
+        spec.name,
+      );
+    }
     this.sweepLocal();
     const id = this.table.create({ ...spec, flags });
     this.last[id] = 0;

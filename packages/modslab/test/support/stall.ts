@@ -58,6 +58,7 @@ class Detours {
     else if (point.startsWith('cpu.')) this.comeAndGo();
     else if (point.startsWith('reap.')) this.reapCorpse();
     else if (point === 'memory.grown') this.grow();
+    else if (point.startsWith('vmalloc.')) this.mapAndUnmap();
     else if (/^(rcu|deferred|waiting)[.]/.test(point)) this.readAndDefer();
     else this.flush();
   }
@@ -100,6 +101,13 @@ class Detours {
     heap.rcuReadUnlock();
     for (let i = 0; i < 70; i++) heap.kfreeRcu(heap.kmalloc(i === 7 ? 40_000 : 100));
     heap.shrink();
+  }
+
+  /** An area comes and goes. */
+  private mapAndUnmap(): void {
+    const { heap } = this.task;
+    const area = heap.vmalloc(3 * heap.pageSize);
+    if (area !== null) heap.vfree(area);
   }
 
   /** Half as much as the heap has: more than is free. */

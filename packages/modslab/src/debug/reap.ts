@@ -223,7 +223,8 @@ export class Reaper {
     if (head === 0) return;
     const page = pageAt(metadata.layout, head);
     const owned = (m[page + PAGE_CLAIM] & CLAIM_OWNER) === ownerBits(dead + 1);
-    const published = owned && kindOf(m[page + PAGE_FLAGS]) === KIND_SLAB;
+    const kind = kindOf(m[page + PAGE_FLAGS]);
+    const published = owned && (kind === KIND_SLAB || kind === KIND_RCU);
     const frames = m[record + CPU_RUN_FRAMES];
     // Before the head is released: a second reaper must find it held to know that the count is still to be set.
     if (owned) m[record + CPU_FRAMES] = m[record + CPU_FRAMES_AFTER] + (published ? frames : 0);
@@ -257,7 +258,7 @@ export class Reaper {
       } else if (kind === KIND_LARGE || kind === KIND_PAGES || kind === KIND_VMALLOC) {
         this.releaseRun(pfn, dead, report);
       } else if (kind === KIND_RCU) {
-        publishDeferred(metadata, pfn);
+        publishDeferred(this.pages, pfn);
       } else if (kind === KIND_NONE) {
         m[page + PAGE_RUN] = 1;
         this.releaseRun(pfn, dead, report);

@@ -25,7 +25,6 @@ export const KILL_POINTS: readonly string[] = [
   'vmalloc.claimed-some',
   'vmalloc.described',
   'vmalloc.entered',
-  'vmalloc.published',
   'vmalloc.claimed',
   'vmalloc.frame-claimed',
   'vmalloc.entry-freed',

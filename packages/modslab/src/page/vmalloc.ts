@@ -79,7 +79,6 @@ export class Vmalloc {
     if (head < 0) return 0;
     if (!this.populate(head, pages, size, gfp, node)) return 0;
     Atomics.store(this.m, walk(this.metadata, head), PTE_AREA | pages);
-    killPoint('vmalloc.published');
     this.m[this.record + CPU_VMALLOC_HEAD] = 0;
     return this.addressOf(head + 1);
   }

@@ -25,12 +25,14 @@ import { C_OBJECTS, CPU_RCU_DEFERRING, cacheAt, cpuAt, H_FRAMES, pageAt } from '
 import type { Metadata } from '../memory/metadata.ts';
 import type { Rcu } from '../memory/rcu.ts';
 import {
+  CLAIM_FROZEN,
   cacheOf,
   FREE,
   isLive,
   isWaiting,
   KIND_SLAB,
   kindOf,
+  PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
   PAGE_HEAD,
@@ -90,7 +92,8 @@ export function collectWaiting(frames: FrameAllocator, slabs: SlabHolder): Colle
   const collected: Collected = { objects: 0, missed: 0 };
   for (let pfn = nextSet(m, bitmap, 0, end); pfn < end; pfn = nextSet(m, bitmap, pfn + 1, end)) {
     const flags = m[pageAt(layout, pfn) + PAGE_FLAGS];
-    if (kindOf(flags) !== KIND_SLAB) continue;
+    const isFrozen = (m[pageAt(layout, pfn) + PAGE_CLAIM] & CLAIM_FROZEN) !== 0;
+    if (kindOf(flags) !== KIND_SLAB || isFrozen) continue;
     const cache = cacheOf(flags);
     const objects = slabs.collectHeld(cache, pfn, () => collectInSlab(metadata, rcu, cache, pfn));
     if (objects >= 0) collected.objects += objects;

@@ -59,7 +59,7 @@ export function layersOn(metadata: Metadata, data: DataMemory): Layers {
     cpu,
     pages,
     slabifier,
-    sheaves: sheaved(metadata, cpu, slabifier, slabifier.table),
+    sheaves: sheaved(slabifier),
   };
 }
 

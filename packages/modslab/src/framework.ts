@@ -32,6 +32,7 @@ export { numactlAllocator } from './page/numactl.ts';
 export { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 export { rcuifyPageAllocator } from './page/rcuify.ts';
 export { reclaimable, unreclaimable } from './page/reclaimable.ts';
+export { vmallocPageAllocator } from './page/vmallocPageAllocator.ts';
 export { DerivedSlabAllocator } from './slab/deriveSlabAllocator.ts';
 export { dmaifySlabAllocator } from './slab/dmaifySlab.ts';
 export { type SlabGeometry, slabGeometry } from './slab/geometry.ts';

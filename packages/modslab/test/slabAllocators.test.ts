@@ -76,6 +76,7 @@ for (const [name, of] of ALLOCATORS) {
     assert.deepEqual(allocator.getObjects(cache), {
       live: 0,
       cached: 0,
+      waiting: 0,
       free: 0,
       slabs: 0,
       partial: 0,

@@ -67,6 +67,7 @@ import {
   CLAIM_TAIL,
   CLAIM_USED,
   flagsOf,
+  KIND_NONE,
   KIND_RCU,
   KIND_TAIL,
   kindOf,
@@ -122,6 +123,8 @@ export class FrameAllocator implements PageAllocator {
   readonly cpu: Cpu;
   readonly data: DataMemory;
   readonly rcu: Rcu;
+  /** Frees objects that no reader can hold any more: set by the slab layer, called when no frame is free. */
+  collectObjects: (() => number) | undefined;
   private readonly m: Int32Array;
   private readonly claimed: number;
   /** Where the last single frame was found: a hint of this thread only. */
@@ -133,6 +136,7 @@ export class FrameAllocator implements PageAllocator {
     this.cpu = cpu;
     this.data = data;
     this.rcu = new Rcu(metadata, cpu);
+    this.collectObjects = undefined;
     this.claimed = CLAIM_USED | ownerBits(cpu.owner);
   }
 
@@ -159,7 +163,7 @@ export class FrameAllocator implements PageAllocator {
         this.published();
         return found;
       }
-      if (this.collectDeferred() > 0) continue;
+      if (this.collectDeferred() > 0 || (this.collectObjects?.() ?? 0) > 0) continue;
       if ((gfp & GFP_BOUNDED) !== 0) return 0;
       if (!this.grow(frames, alignment, gfp, node)) return 0;
     }
@@ -290,6 +294,8 @@ export class FrameAllocator implements PageAllocator {
         m[page + PAGE_FLAGS] !== 0;
       if (!owned && !ourTail) continue;
       Atomics.store(m, page + PAGE_CLAIM, CLAIM_USED | ownerBits(owner));
+      const kind = kindOf(m[page + PAGE_FLAGS]);
+      if (kind !== KIND_NONE && kind !== KIND_RCU) m[page + PAGE_LAST] = m[page + PAGE_FLAGS];
       m[page + PAGE_FLAGS] = 0;
       m[page + PAGE_HEAD] = 0;
       m[page + PAGE_GROUP] = 0;

@@ -58,7 +58,8 @@ class Detours {
     else if (point.startsWith('cpu.')) this.comeAndGo();
     else if (point.startsWith('reap.')) this.reapCorpse();
     else if (point === 'memory.grown') this.grow();
-    else if (point.startsWith('rcu.')) this.read();
+    else if (point.startsWith('vmalloc.')) this.mapAndUnmap();
+    else if (/^(rcu|deferred|waiting)[.]/.test(point)) this.readAndDefer();
     else if (point.startsWith('link.')) this.link();
     else if (point.startsWith('charge.') || point.startsWith('group.')) this.useGroups();
     else this.flush();
@@ -95,16 +96,27 @@ class Detours {
     for (const address of some) heap.kfree(address);
   }
 
+  /** A read section, then objects of a slab, and one with pages of its own, that wait for a grace period. */
+  private readAndDefer(): void {
+    const { heap } = this.task;
+    heap.rcuReadLock();
+    heap.rcuReadUnlock();
+    for (let i = 0; i < 70; i++) heap.kfreeRcu(heap.kmalloc(i === 7 ? 40_000 : 100));
+    heap.shrink();
+  }
+
+  /** An area comes and goes. */
+  private mapAndUnmap(): void {
+    const { heap } = this.task;
+    const area = heap.vmalloc(3 * heap.pageSize);
+    if (area !== null) heap.vfree(area);
+  }
+
   /** Half as much as the heap has: more than is free. */
   private grow(): void {
     const { heap } = this.task;
     const { size, footprint } = heap.meminfo();
     heap.kfree(heap.kvmalloc(Math.min(size - footprint + 1, heap.kmallocMaxSize)));
-  }
-
-  private read(): void {
-    this.task.heap.rcuReadLock();
-    this.task.heap.rcuReadUnlock();
   }
 
   /** An object allocated into a slot of another, and freed from it. */

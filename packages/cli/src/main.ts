@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
+import { addCachelines } from './cachelines/command.ts';
 import { addReplay } from './replay/command.ts';
 import { addSizes } from './sizes/command.ts';
 import { printable } from './trace/errors.ts';
@@ -45,6 +46,7 @@ function createProgram(): Command {
     .configureOutput({ outputError: () => {} });
   addReplay(program, report);
   addSizes(program, report);
+  addCachelines(program);
   return program;
 }
 

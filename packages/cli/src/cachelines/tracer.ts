@@ -108,10 +108,11 @@ export class LineTracer {
       for (const key of Object.keys(object)) {
         const holder = object as Record<string, unknown>;
         const value = holder[key];
-        if (isTyped(value) && !this.originals.has(value)) {
+        if (typeof value !== 'object' || value === null || this.originals.has(value)) continue;
+        if (isTyped(value)) {
           if (!this.buffers.has(value.buffer)) this.name(value.buffer, () => key);
           holder[key] = this.wrap(value);
-        } else if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) visit(value);
+        } else if (!ArrayBuffer.isView(value)) visit(value);
       }
     };
     visit(root);
@@ -194,6 +195,10 @@ function rangeOf(array: Typed, name: string, args: unknown[]): [number, number] 
   if (name === 'fill') {
     const from = Number(args[1] ?? 0);
     return [from, Number(args[2] ?? array.length) - from];
+  }
+  if (name === 'copyWithin') {
+    const [to, from, end] = args.map(Number);
+    return [Math.min(to, from), Math.max(to, from) - Math.min(to, from) + end - from];
   }
   return name === 'subarray' ? [Number(args[0] ?? 0), 1] : [0, array.length];
 }

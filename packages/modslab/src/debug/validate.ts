@@ -29,12 +29,18 @@ import {
   C_STATE_SHIFT,
   C_STATES,
   C_STRIDE,
+  CPU_CHARGE,
+  CPU_LINK_ENTRY,
   CPU_PENDING_ENTRY,
   CPU_RUN_HEAD,
   CPU_SCRATCH,
   CPU_STATUS,
   cacheAt,
   cpuAt,
+  G_STATE,
+  GRANULE_SHIFT,
+  GROUPS,
+  groupAt,
   H_FRAMES,
   H_MAGIC,
   H_VERSION,
@@ -53,6 +59,7 @@ import type { Metadata } from '../memory/metadata.ts';
 import {
   CACHED,
   CLAIM_DEFERRED,
+  CLAIM_FROZEN,
   CLAIM_LIVE,
   CLAIM_PENDING,
   CLAIM_TAIL,
@@ -75,6 +82,7 @@ import {
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
+  PAGE_GROUP,
   PAGE_HEAD,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
@@ -85,14 +93,18 @@ import {
   RELEASING,
 } from '../page/page.ts';
 import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
+import { rowSum } from '../slab/charge.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
+import { SLAB } from '../slab/flags.ts';
 import { slabGeometry } from '../slab/geometry.ts';
+import { GROUP_DYING, groupStatus } from '../slab/groupState.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 
 /** An invariant that does not hold. */
 export interface Problem {
-  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT ECORRUPT ESHUTDOWN`. */
+  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT EGROUP
+   * EFROZEN ECORRUPT ESHUTDOWN`. */
   code: string;
   message: string;
   address?: number;
@@ -140,6 +152,7 @@ export class Validator {
       this.checkPartialBits();
       this.checkParked();
       this.checkSheaves();
+      this.checkGroups();
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'ECORRUPT';
       this.problems.push({ code, message: error instanceof Error ? error.message : String(error) });
@@ -151,14 +164,15 @@ export class Validator {
     if (problem !== undefined && this.problems.length < PROBLEMS_MAX) this.problems.push(problem);
   }
 
-  /** Reports what `look` finds if it finds it each time. */
-  private confirm(look: () => Finding): void {
+  /** Reports what `look` finds if it finds it each time; whether it did. */
+  private confirm(look: () => Finding): boolean {
     let finding: Finding;
     for (let i = 0; i < CONFIRMATIONS; i++) {
       finding = look();
-      if (finding === undefined) return;
+      if (finding === undefined) return false;
     }
     this.report(finding);
+    return true;
   }
 
   private addressOfFrame(pfn: number): number {
@@ -194,6 +208,7 @@ export class Validator {
         const idle = !this.cpuIsOnline(id + 1) || id === this.cpu.id;
         if (!idle) return undefined;
         let busy = m[record + CPU_RUN_HEAD] !== 0 || m[record + CPU_PENDING_ENTRY] !== 0;
+        busy ||= m[record + CPU_CHARGE] !== 0 || m[record + CPU_LINK_ENTRY] !== 0;
         for (let i = 1; i <= SCRATCH_CAPACITY; i++)
           busy ||= m[record + CPU_SCRATCH + (i << PAIR_SHIFT)] !== 0;
         return busy
@@ -249,12 +264,12 @@ export class Validator {
   /** What the CPUs count as used is what the bitmap says; others may be between the two. */
   private checkUsedFrames(): void {
     const { m, metadata } = this;
-    if (this.othersOnline()) return;
+    const alone = this.aloneAs();
     const { startFrame, freeBitmap } = metadata.layout;
     const frames = Atomics.load(m, H_FRAMES);
     const used = frames - startFrame - countSet(m, freeBitmap, startFrame, frames);
     const counted = usedFrames(metadata);
-    if (counted === used) return;
+    if (counted === used || alone === undefined || alone !== this.aloneAs()) return;
     this.report({
       code: 'ECOUNT',
       message: `${counted} frames are counted as used, but ${used} are`,
@@ -347,11 +362,25 @@ export class Validator {
   private checkSlab(head: number, cache: number): void {
     const { m, metadata } = this;
     const page = pageAt(metadata.layout, head);
-    if (ownerOf(m[page + PAGE_CLAIM]) === OWNER_PARKED) {
-      this.confirm(() => this.lookAtStates(head, cache, page, true));
+    const claim = m[page + PAGE_CLAIM];
+    if ((claim & CLAIM_FROZEN) !== 0) {
+      const name = this.table.name(cache);
+      const address = this.addressOfFrame(head);
+      const message = `slab of '${name}' at ${hex(address)}: was found damaged, and is out of use`;
+      this.report({ code: 'EFROZEN', message, address, cache: name });
       return;
     }
-    this.slabifier.withSlab(cache, head, () => this.report(this.lookAtStates(head, cache, page, false)));
+    if (ownerOf(claim) === OWNER_PARKED) {
+      const damaged = this.confirm(() => this.lookAtStates(head, cache, page, true));
+      if (damaged) this.slabifier.freezeParked(cache, head);
+      return;
+    }
+    this.slabifier.withSlab(cache, head, () => {
+      const finding = this.lookAtStates(head, cache, page, false);
+      this.report(finding);
+      // A wrong partial bit is put right when the slab is let go; all else is damage.
+      return finding === undefined || finding.code === 'EPARTIAL';
+    });
   }
 
   private lookAtStates(head: number, cache: number, page: number, parked: boolean): Finding {
@@ -472,8 +501,8 @@ export class Validator {
   private checkSheaves(): void {
     const { metadata } = this;
     const { layout } = metadata;
-    const others = this.othersOnline();
-    const counts = others ? [] : countAllObjects(metadata);
+    const alone = this.aloneAs();
+    const counts = alone === undefined ? [] : countAllObjects(metadata);
     for (const cache of this.table.ready()) {
       const seen = new Map<number, number>();
       const pool = sheavesAt(layout, cache);
@@ -483,7 +512,7 @@ export class Validator {
         for (let i = 1; i <= SHEAF_CAPACITY; i++)
           this.lookForDuplicate(cache, seen, sheaf + (i << PAIR_SHIFT));
       }
-      if (!others && counts[cache].cached !== seen.size) {
+      if (alone !== undefined && counts[cache].cached !== seen.size && alone === this.aloneAs()) {
         const name = this.table.name(cache);
         const message = `'${name}' has ${counts[cache].cached} objects cached, but its sheaves hold ${seen.size}`;
         this.report({ code: 'ECOUNT', message, cache: name });
@@ -491,11 +520,62 @@ export class Validator {
     }
   }
 
-  private othersOnline(): boolean {
-    for (let id = 0; id < this.metadata.layout.cpus; id++) {
-      if (id !== this.cpu.id && this.cpuIsOnline(id + 1)) return true;
+  /** What is charged to each group is what its live objects have, object by object. */
+  private checkGroups(): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const alone = this.aloneAs();
+    if (alone === undefined) return;
+    const live = this.chargedByGroup();
+    const findings: Problem[] = [];
+    for (let group = 1; group < GROUPS; group++) {
+      const status = groupStatus(m[groupAt(layout, group) + G_STATE]);
+      const charged = rowSum(metadata, group);
+      const found = live.get(group) ?? 0;
+      if (status === GROUP_DYING || charged === found) continue;
+      const message = `group ${group} is charged ${charged} granules, but its live objects have ${found}`;
+      findings.push({ code: 'EGROUP', message });
     }
-    return false;
+    if (this.aloneAs() === alone) for (const finding of findings) this.report(finding);
+  }
+
+  /** Granules of live objects by group. */
+  private chargedByGroup(): Map<number, number> {
+    const { m, s, metadata } = this;
+    const { layout } = metadata;
+    const charged = new Map<number, number>();
+    const add = (group: number, granules: number): void => {
+      if (granules !== 0) charged.set(group, (charged.get(group) ?? 0) + granules);
+    };
+    for (let pfn = layout.startFrame; pfn < m[H_FRAMES]; pfn++) {
+      const page = pageAt(layout, pfn);
+      const flags = m[page + PAGE_FLAGS];
+      const group = m[page + PAGE_GROUP];
+      if (group !== 0 && kindOf(flags) === KIND_LARGE)
+        add(group, m[page + PAGE_RUN] << (layout.pageShift - GRANULE_SHIFT));
+      if (kindOf(flags) !== KIND_SLAB) continue;
+      const descriptor = cacheAt(layout, cacheOf(flags));
+      if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) === 0) continue;
+      const states = firstStateAt(m, descriptor, pfn);
+      for (let at = states; at < states + m[descriptor + C_OBJECTS]; at++)
+        if (isLive(s[at])) add(group, m[descriptor + C_GRANULES]);
+    }
+    return charged;
+  }
+
+  /**
+   * All status words while no CPU but this one is online, else undefined. They carry generations: so if they are the same
+   * before and after a count, nobody has come in between, not even to leave again.
+   */
+  private aloneAs(): string | undefined {
+    const { m, cpu, metadata } = this;
+    const words: number[] = [];
+    for (let id = 0; id < metadata.layout.cpus; id++) {
+      const word = Atomics.load(m, cpuAt(metadata.layout, id) + CPU_STATUS);
+      if (id !== cpu.id && statusOf(word) !== OFFLINE) return undefined;
+      words.push(word);
+    }
+    return words.join();
   }
 
   private lookForDuplicate(cache: number, seen: Map<number, number>, at: number): void {

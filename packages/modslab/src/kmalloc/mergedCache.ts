@@ -10,7 +10,7 @@
 
 import { entryOf } from '../memory/entry.ts';
 import { checkInteger, hex, invalid, SlabError } from '../memory/errors.ts';
-import { GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
+import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import { C_MERGED, C_OBJECTS, C_STATE, cacheAt, PAGE_WORDS_SHIFT } from '../memory/layout.ts';
 import { ALIAS_SHIFT, aliasOf, isLive, LIVE } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
@@ -19,7 +19,7 @@ import { forEachSlab } from '../slab/count.ts';
 import { checkObject } from '../slab/object.ts';
 import { HOT_SHIFT } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
-import { checkBulk, checkGfp } from './kmalloc.ts';
+import { checkBulk } from './kmalloc.ts';
 import { type CacheContext, type CacheStats, KmemCache, Sheaf } from './kmemCache.ts';
 import { mergedAlias, mergedInto } from './merge.ts';
 
@@ -89,6 +89,11 @@ export class MergedCache extends KmemCache {
     const slot = this.shared << HOT_SHIFT;
     if (m[page] !== 0 && sheaves.push(slot, page, address)) return;
     sheaves.freeSlow(address, this.shared);
+  }
+
+  override allocBulk(out: AddressArray, n?: number, gfp: GfpFlags = 0): number {
+    // Slot 0 is no cache's: each object comes through `alloc`, which marks it.
+    return this.context.kmalloc.allocateAll(0, out, checkBulk(out, n), () => this.alloc(gfp));
   }
 
   override freeBulk(addresses: AddressArray, n?: number): void {

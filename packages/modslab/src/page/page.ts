@@ -15,9 +15,10 @@
  *     word 8  RECIPROCAL  ceil(2^16 / granules of an object)    [H]
  *     word 9  STRIDE      bytes from one object to the next     [H]
  *     word 10 STATES      byte offset of the first state        [H]
+ *     word 11 GROUP       the group that its objects are charged to, or 0   [H] slabs of charged caches, large objects
  *     word 14 GRACE       the grace period that the run waits for [H] kind RCU
  *     word 15 SOURCE      what the run's derivations want      [H] every frame of the run; 0 while the frame is free
- *     11 … 13 room for groups, generations, tracking
+ *     12, 13 room for generations, tracking
  *
  * FLAGS as it is (`flags & CACHE_MASK`) is also the index of the cache's words in a CPU's private table: the free path
  * needs no further shift. With off = address - BASE, the index of an object is ((off >>> 3) * RECIPROCAL) >>> 16. For the
@@ -57,6 +58,7 @@ export const PAGE_BASE = 7;
 export const PAGE_RECIPROCAL = 8;
 export const PAGE_STRIDE = 9;
 export const PAGE_STATES = 10;
+export const PAGE_GROUP = 11;
 export const PAGE_GRACE = 14;
 export const PAGE_SOURCE = 15;
 /** The reciprocal of a page descriptor is in units of 2^-16. */
@@ -143,3 +145,5 @@ export const isWaiting = (state: number): boolean => (state & ~WAITING_MASK) ===
 export const isLive = (state: number): boolean => (state & BASE_MASK) === LIVE;
 /** The alias that a live object was allocated by; 0: none. */
 export const aliasOf = (state: number): number => (state >>> ALIAS_SHIFT) & ALIAS_MAX;
+/** Whether a state byte is one of those that mean something. */
+export const isState = (state: number): boolean => state <= PENDING || isLive(state) || isWaiting(state);

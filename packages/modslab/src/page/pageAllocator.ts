@@ -34,7 +34,7 @@
  * | release begun: head kind NONE, some tails gone        | releases the tails that still name this head, then it  |
  */
 
-import { killPoint } from '../memory/assert.ts';
+import { failPoint, killPoint } from '../memory/assert.ts';
 import { clearRange, hasBit, nextClear, nextSet, setRange } from '../memory/bitmap.ts';
 import {
   type Cpu,
@@ -60,6 +60,7 @@ import {
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import { Rcu } from '../memory/rcu.ts';
+import { wakeWaiters } from '../memory/waiters.ts';
 import { collectDeferredRuns, deferRun } from './deferred.ts';
 import {
   CLAIM_OWNER,
@@ -72,6 +73,7 @@ import {
   ownerBits,
   PAGE_CLAIM,
   PAGE_FLAGS,
+  PAGE_GROUP,
   PAGE_HEAD,
   PAGE_LAST,
   PAGE_RUN,
@@ -149,6 +151,7 @@ export class FrameAllocator implements PageAllocator {
   }
 
   allocateExact(frames: number, alignment: number, gfp: GfpFlags, node: number): number {
+    if (failPoint('page')) return 0;
     // Others may take what was grown before this CPU finds it. Each time they do, they get on: so try again, boundedly.
     for (let attempt = 0; attempt < GROWTH_TRIES; attempt++) {
       const found = this.search(frames, alignment, gfp, node);
@@ -196,13 +199,17 @@ export class FrameAllocator implements PageAllocator {
     claim: number,
   ): number {
     const head = this.allocateExact(frames, alignment, gfp, node);
-    if (head === 0) return 0;
+    if (head !== 0) this.publishRun(head, frames, kind, claim);
+    return head;
+  }
+
+  /** Publishes a run that `allocateExact` gave. */
+  publishRun(head: number, frames: number, kind: number, claim: number): void {
     const page = pageAt(this.metadata.layout, head);
     this.describeTails(head, frames, flagsOf(KIND_TAIL, 0));
     this.m[page + PAGE_FLAGS] = flagsOf(kind, 0);
     Atomics.store(this.m, page + PAGE_CLAIM, CLAIM_USED | claim);
     this.published();
-    return head;
   }
 
   /** Releases a run whose head this CPU owns, or makes it wait for a grace period if it came through `rcuify`. */
@@ -227,6 +234,7 @@ export class FrameAllocator implements PageAllocator {
     // A run that has waited for a grace period remembers what it was before.
     if (kindOf(m[headPage + PAGE_FLAGS]) !== KIND_RCU) m[headPage + PAGE_LAST] = m[headPage + PAGE_FLAGS];
     m[headPage + PAGE_FLAGS] = 0;
+    m[headPage + PAGE_GROUP] = 0;
     if (frames > 1) this.releaseTails(head, frames);
     m[cpu.record + CPU_FRAMES] = after;
     this.releaseFrames(head, head + 1);
@@ -258,6 +266,7 @@ export class FrameAllocator implements PageAllocator {
       m[page + PAGE_SOURCE] = 0;
       Atomics.store(m, page + PAGE_CLAIM, 0);
     }
+    wakeWaiters(m);
   }
 
   /**
@@ -283,6 +292,7 @@ export class FrameAllocator implements PageAllocator {
       Atomics.store(m, page + PAGE_CLAIM, CLAIM_USED | ownerBits(owner));
       m[page + PAGE_FLAGS] = 0;
       m[page + PAGE_HEAD] = 0;
+      m[page + PAGE_GROUP] = 0;
       this.releaseFrames(pfn, pfn + 1);
       released++;
     }

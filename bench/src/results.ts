@@ -96,7 +96,10 @@ export function geometricMean(values: readonly number[]): number {
 /** Adds net times and ratios to what was measured. */
 export function evaluate(
   measured: readonly Measured[],
-  { isTime = true, figure = median }: { isTime?: boolean; figure?: (rounds: readonly number[]) => number } = {},
+  {
+    isTime = true,
+    figure = median,
+  }: { isTime?: boolean; figure?: (rounds: readonly number[]) => number } = {},
 ): Result[] {
   const gross = new Map(measured.map((m) => [m, figure(m.rounds)]));
   const netOf = (m: Measured): number | undefined => {
@@ -162,7 +165,9 @@ export interface Mean {
 /** Geometric means of modslab's ratios to each native allocator, and to the best one of each row, over the given rows. */
 export function means(name: string, rows: readonly Row[]): Mean[] {
   const natives = new Set(
-    rows.flatMap((row) => row.results.filter((r) => r.side === 'c' && r.allocator !== 'noop').map((r) => r.allocator)),
+    rows.flatMap((row) =>
+      row.results.filter((r) => r.side === 'c' && r.allocator !== 'noop').map((r) => r.allocator),
+    ),
   );
   const of = (allocator: string, pick: (row: Row) => Result | undefined): Mean | undefined => {
     const ratios = rows.map((row) => pick(row)?.ratio).filter((r) => r?.gross !== undefined);
@@ -190,7 +195,10 @@ export function summary(report: Report): Mean[] {
   const traces = counting.filter((row) => row.group === 'traces');
   return [
     ...means('one thread', single),
-    ...means('one thread, caches hit', single.filter((row) => !row.misses)),
+    ...means(
+      'one thread, caches hit',
+      single.filter((row) => !row.misses),
+    ),
     ...means('two threads', threads),
     ...means('traces', traces),
   ];

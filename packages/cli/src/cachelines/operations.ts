@@ -100,6 +100,7 @@ const SLOW: readonly (readonly [string, string])[] = [
 function classed(tracer: LineTracer, watch: Heap, name: string, call: () => void, sums: Sums): void {
   const before = watch.counters();
   const touched = tracer.measure(call);
+  if (touched.total === 0) return;
   const after = watch.counters();
   const slow = SLOW.find(([counter]) => after[counter as 'refill'] > before[counter as 'refill']);
   sums.add(slow === undefined ? name : `${name}, ${slow[1]}`, touched);
@@ -195,7 +196,11 @@ export function stackRows(size = 64): LineRow[] {
       const cache = allocator.create({ ...spec, size: bytes, usersize: bytes });
       let left = isPage ? 300 : Number.POSITIVE_INFINITY;
       return run(tracer, watch, ['alloc', 'free'], {
-        alloc: () => (left-- > 0 ? allocator.alloc(cache, 0) : 0),
+        alloc: () => {
+          if (left === 0) return 0;
+          left--;
+          return allocator.alloc(cache, 0);
+        },
         free: (address) => {
           if (address === 0) return;
           left++;

@@ -193,6 +193,8 @@ export const BARN_FULL_MAX = 10;
 const SHEAVES_SPARE = 70;
 
 export const PAGE_SHIFT_MIN = 12;
+/** Pages of heaps below 512 KiB, which would have too few of 4 KiB: as many as carry every size class that must be. */
+export const PAGE_SHIFT_TINY = 9;
 export const PAGE_SHIFT_MAX = 16;
 export const CPUS_MAX = 1024;
 export const CACHES_DEFAULT = 256;

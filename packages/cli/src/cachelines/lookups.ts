@@ -109,15 +109,15 @@ function contestants(all: [string, Lookup][], loop: typeof throughput, addresses
   });
 }
 
-/** Times every way, warm and over the whole of `mib` MiB. `mib` is a power of two. */
-export function lookupRows(mib: number, rounds: number): LookupRow[] {
+/** Times every way, warm and over the whole of `mib` MiB; `mib` and `lookups`, those of a round, are powers of two. */
+export function lookupRows(mib: number, rounds: number, lookups: number = ADDRESSES): LookupRow[] {
   const pages = (mib * 2 ** 20) >>> PAGE_SHIFT;
   const baseline: [string, Lookup] = ['the loop alone', (address) => address >>> 31];
   const addressesIn = (count: number): Uint32Array =>
-    randomOrder(ADDRESSES, count).map((page, i) => page * 4096 + ((i * 64) & 0xfff));
+    randomOrder(lookups, count).map((page, i) => page * 4096 + ((i * 64) & 0xfff));
   const times = [throughput, latency].flatMap((loop) =>
     [WARM_PAGES, pages].map((count) =>
-      timeSideBySide(contestants([baseline, ...ways(pages)], loop, addressesIn(count)), ADDRESSES, rounds),
+      timeSideBySide(contestants([baseline, ...ways(pages)], loop, addressesIn(count)), lookups, rounds),
     ),
   );
   const names = [...times[0].keys()].filter((name) => name !== baseline[0]);

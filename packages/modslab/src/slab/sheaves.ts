@@ -248,6 +248,19 @@ export class Sheaves implements SlabAllocator {
     return i;
   }
 
+  /** `push` with its checks of an object whose state is `own`, not LIVE: one of a merged cache (kmalloc/merge.ts). */
+  pushMarked(slot: number, page: number, address: Address, own: number): boolean {
+    const { m, s } = this;
+    const offset = (address - m[page | PAGE_BASE]) | 0;
+    const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+    const state = (m[page | PAGE_STATES] + index) | 0;
+    if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== own) return false;
+    s[state] = LIVE;
+    if (this.push(slot, page, address) || this.pushSpare(slot, page, address)) return true;
+    s[state] = own;
+    return false;
+  }
+
   /** After `pop` found nothing: once more, if the spare is full. Still no Atomics. */
   popSpare(slot: number): Address {
     if (this.hot[slot | SPARE_FULL] === 0) return 0;

@@ -25,7 +25,8 @@ export default {
     },
     {
       name: 'layer-wasm',
-      comment: 'wasm/ is on top of the heap: it imports it and the layers, and nothing but wasm.ts imports it',
+      comment:
+        'wasm/ is on top of the heap: it imports it and the layers, and nothing but wasm.ts imports it',
       severity: 'error',
       from: { path: CORE, pathNot: `${CORE}wasm([.]ts$|/)` },
       to: { path: `${CORE}wasm/` },

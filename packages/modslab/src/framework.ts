@@ -32,11 +32,13 @@ export { numactlAllocator } from './page/numactl.ts';
 export { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 export { rcuifyPageAllocator } from './page/rcuify.ts';
 export { reclaimable, unreclaimable } from './page/reclaimable.ts';
+export { vmallocPageAllocator } from './page/vmallocPageAllocator.ts';
 export { DerivedSlabAllocator } from './slab/deriveSlabAllocator.ts';
 export { dmaifySlabAllocator } from './slab/dmaifySlab.ts';
 export { type SlabGeometry, slabGeometry } from './slab/geometry.ts';
 export { type NumaPolicy, NumaSlab, numaSlab } from './slab/numaSlab.ts';
 export { PageSlab, pageSlab } from './slab/pageSlab.ts';
+export { rcuifySlabAllocator } from './slab/rcuifySlab.ts';
 export { Sheaves, sheaved } from './slab/sheaves.ts';
 export type {
   Address,

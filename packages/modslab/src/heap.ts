@@ -15,6 +15,7 @@ import { Links } from './kmalloc/link.ts';
 import { Mempool } from './kmalloc/mempool.ts';
 import { merged, mergedInto } from './kmalloc/merge.ts';
 import { MergedCache } from './kmalloc/mergedCache.ts';
+import { RcuCallbacks } from './kmalloc/rcu.ts';
 import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
 import {
   checkSizeClasses,
@@ -43,7 +44,7 @@ import {
   type WasmMemory,
 } from './memory/data.ts';
 import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory/errors.ts';
-import type { GfpFlags } from './memory/gfp.ts';
+import { checkGfp, GFP, type GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
   C_MERGED,
@@ -75,6 +76,7 @@ import {
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
+  KIND_VMALLOC,
   kindOf,
   OWNER_PARKED,
   ownerOf,
@@ -84,6 +86,8 @@ import {
   PAGE_RUN,
 } from './page/page.ts';
 import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
+import { VmArea } from './page/vmArea.ts';
+import { Vmalloc } from './page/vmalloc.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
 import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { GroupTable } from './slab/groupTable.ts';
@@ -93,6 +97,7 @@ import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.
 import { Slabifier } from './slab/slabifier.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
+import { type ZoneInfo, zoneinfo } from './stat/zoneinfo.ts';
 
 const MIB = 2 ** 20;
 const SIZE_DEFAULT: number = 16 * MIB;
@@ -171,7 +176,7 @@ export interface KmemCacheOptions {
 export interface PageInfo {
   /** Page frame number: address / page size. */
   pfn: number;
-  /** What the frame is: `free slab parked large pages tail waiting claimed`. */
+  /** What the frame is: `free slab parked large pages tail waiting vmalloc claimed`. */
   flags: string;
   /** The name of the cache whose slab it carries. */
   cache?: string;
@@ -289,6 +294,8 @@ export class Heap {
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly kmallocs: Kmalloc;
+  private readonly rcu: RcuCallbacks;
+  private readonly areas: Vmalloc;
   private readonly context: HeapContext;
 
   private constructor(
@@ -316,6 +323,8 @@ export class Heap {
     this.slabifier = slabifier;
     this.sheaves = sheaves;
     this.kmallocs = kmalloc;
+    this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
+    this.areas = new Vmalloc(pages);
     this.kmallocMaxSize = maxSize;
     const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links };
     this.context = { ...common, table: slabifier.table, moves: new Map() };
@@ -413,6 +422,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.rcu.leave();
     this.pages.rcu.leave();
     this.sheaves.leave();
     this.thisCpu.endLeave();
@@ -578,6 +588,40 @@ export class Heap {
     this.kmallocs.kfree(addr);
   }
 
+  /**
+   * An area of `size` bytes out of frames that need not lie side by side; null without memory. Its address is none of the
+   * data buffer: `kfree` refuses it. Cost: a few atomics a page.
+   */
+  vmalloc(size: number, gfp: GfpFlags = 0): VmArea | null {
+    checkGfp(gfp);
+    const addr = this.kmallocs.allocateWith(gfp, () => this.areas.allocate(size, gfp));
+    if (addr === 0) return null;
+    const area = new VmArea(this.areas, this.data, addr);
+    if ((gfp & GFP.ZERO) !== 0) area.fill(0);
+    return area;
+  }
+
+  /** Frees an area, given itself or its address. Throws `EFAULT`, `EINTERIOR` or `EDOUBLEFREE`. */
+  vfree(area: VmArea | number): void {
+    this.thisCpu.checkOnline();
+    if (area instanceof VmArea && !area.isLive) {
+      throw new SlabError('EDOUBLEFREE', `the vmalloc area at ${hex(area.addr)} is free already`, area.addr);
+    }
+    this.areas.free(area instanceof VmArea ? area.addr : area);
+  }
+
+  /** The area, made by any thread, that begins at `addr`. Throws `EFAULT` or `EINTERIOR`. Cost: O(its pages). */
+  vmArea(addr: number): VmArea {
+    this.thisCpu.checkAttached();
+    return new VmArea(this.areas, this.data, addr);
+  }
+
+  /** The page descriptor of an address in a vmalloc area: a walk of the page table. Throws `EFAULT` outside of any. */
+  vmallocToPage(addr: number): PageInfo {
+    this.thisCpu.checkAttached();
+    return this.virtToPage(this.areas.frameOf(addr) * this.pageSize);
+  }
+
   /** 2^order page frames, aligned to their size; 0 without memory. */
   allocPages(order: number, gfp: GfpFlags = 0): Address {
     return this.kmallocs.allocPages(order, gfp);
@@ -608,6 +652,32 @@ export class Heap {
   /** Ends the read section begun last. Throws `EINVAL` outside of any. Outermost: one atomic store. */
   rcuReadUnlock(): void {
     this.pages.rcu.readUnlock();
+  }
+
+  /** Frees a live object, which is checked at once, when no reader of any thread can hold it any more. 0 is a no-op. */
+  kfreeRcu(addr: Address): void {
+    this.rcu.kfree(addr);
+  }
+
+  /**
+   * Calls `callback` on this thread, from a timer, when no reader of any thread can hold what was unlinked before. Lost if
+   * the thread dies or detaches first; an error that it throws is the host's unhandled rejection.
+   */
+  callRcu(callback: () => void): void {
+    this.rcu.call(callback);
+  }
+
+  /**
+   * Resolves when every read section of any thread that had begun before has ended. Rejects with `EINVAL` within a read
+   * section of this thread, with `ESHUTDOWN` when it detaches. A dead reader is waited for until it is reaped.
+   */
+  synchronizeRcu(): Promise<void> {
+    return this.rcu.synchronize();
+  }
+
+  /** Resolves when all callbacks queued so far, on any thread, have run, and all that `kfreeRcu` was given is free. */
+  rcuBarrier(): Promise<void> {
+    return this.rcu.barrier();
   }
 
   /** Creates a cache that every thread can open by its name. */
@@ -690,7 +760,9 @@ export class Heap {
   shrink(): number {
     this.sheaves.enterSlowPath();
     const before = this.thisCpu.counted(N_SLABS_FREED);
-    this.context.reclaim.drain();
+    this.rcu.collect();
+    this.context.reclaim.drain(true);
+    this.pages.collectDeferred();
     return this.thisCpu.counted(N_SLABS_FREED) - before;
   }
 
@@ -767,7 +839,7 @@ export class Heap {
     const claim = Atomics.load(m, head + PAGE_CLAIM);
     const owner = ownerOf(claim);
     const objects = cache === 0 ? 0 : m[cacheAt(layout, cache) + C_OBJECTS];
-    const isRun = kindOf(m[head + PAGE_FLAGS]) === KIND_LARGE || kindOf(m[head + PAGE_FLAGS]) === KIND_PAGES;
+    const isRun = [KIND_LARGE, KIND_PAGES, KIND_VMALLOC].includes(kindOf(m[head + PAGE_FLAGS]));
     const info: PageInfo = {
       pfn,
       flags: pageFlags(kind, claim),
@@ -790,7 +862,7 @@ export class Heap {
   /** One row a cache. */
   slabinfo(): SlabinfoRow[] {
     this.thisCpu.checkAttached();
-    return slabinfo(this.metadata, this.slabifier.table, this.sheaves.pageAllocatorName);
+    return slabinfo(this.metadata, this.slabifier.table, (cache) => this.slabifier.pageAllocatorOf(cache));
   }
 
   /** Memory figures, in bytes. */
@@ -803,6 +875,12 @@ export class Heap {
   buddyinfo(): BuddyInfo[] {
     this.thisCpu.checkAttached();
     return buddyinfo(this.metadata);
+  }
+
+  /** Frames by node and zone, and how many of them are slabs. */
+  zoneinfo(): ZoneInfo[] {
+    this.thisCpu.checkAttached();
+    return zoneinfo(this.metadata);
   }
 
   /** What the slow paths of all CPUs have counted. */
@@ -855,6 +933,7 @@ function pageFlags(kind: number, claim: number): string {
     [KIND_PAGES]: ['pages'],
     [KIND_TAIL]: ['tail'],
     [KIND_RCU]: ['waiting'],
+    [KIND_VMALLOC]: ['vmalloc'],
   };
   return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
 }

@@ -351,8 +351,8 @@ test('what createCache is asked for must make sense', () => {
   allRefused(heap, 'EINVAL', [
     create({ name: '' }),
     create({ name: 'x'.repeat(129) }),
-    ...[SLAB.TYPESAFE_BY_RCU, SLAB.RED_ZONE, SLAB.POISON, SLAB.STORE_USER, SLAB.CACHE_DMA, 1 << 20].map(
-      (flags) => create({ flags }),
+    ...[SLAB.FAILSLAB, SLAB.RED_ZONE, SLAB.POISON, SLAB.STORE_USER, SLAB.CACHE_DMA, 1 << 20].map((flags) =>
+      create({ flags }),
     ),
   ]);
   allRefused(heap, RangeError, [

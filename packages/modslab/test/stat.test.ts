@@ -73,7 +73,7 @@ test('a row of slabinfo counts live objects only, and all slabs', () => {
     partialSlabs: 0,
     activeSlabs: 0,
     order: 0,
-    allocator: 'page_allocator',
+    allocator: 'unreclaimable:page_allocator',
     cached: 0,
     objectsPerSlab: 8,
     framesPerSlab: 1,
@@ -260,5 +260,5 @@ test('DMA caches say so in slabinfo', () => {
   const heap = smallHeap({ dma: { start: 64 * KIB, end: 128 * KIB } });
   heap.createCache({ name: 'device', size: 64, flags: SLAB.CACHE_DMA });
   const found = heap.slabinfo().find(({ name }) => name === 'device');
-  assert.equal(found?.allocator, 'dma:page_allocator');
+  assert.equal(found?.allocator, 'dma:unreclaimable:page_allocator');
 });

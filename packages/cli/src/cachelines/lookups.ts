@@ -16,7 +16,7 @@ const SECTION_SHIFT = 15;
 const CHUNK_SHIFT = 12;
 const TABLE_SHIFT = 9;
 const WARM_PAGES = 64;
-const ADDRESSES = 2 ** 20;
+const ADDRESSES = 2 ** 18;
 
 /** Nanoseconds of one lookup, the loop over the addresses taken off. */
 export interface LookupRow {

@@ -6,9 +6,10 @@
  *
  *     0  its charge: the row set right                               (slab/charge.ts)
  *        its link: the slot and the object set right                 (kmalloc/link.ts)
- *     0  its read section ends                                        (memory/rcu.ts)
+ *     0  its read section ends; what it made wait is listed          (memory/rcu.ts, slab/waiting.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
+ *     2b the vmalloc area that its record names: taken down       (page/vmalloc.ts)
  *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
  *     4  every slab that it holds: recounted and given up            (only now may others take from those)
  *     5  every sheaf that it owns: taken over, its objects put back
@@ -70,6 +71,7 @@ import {
   KIND_PAGES,
   KIND_RCU,
   KIND_SLAB,
+  KIND_VMALLOC,
   kindOf,
   ownerBits,
   PAGE_CLAIM,
@@ -79,11 +81,13 @@ import {
   RELEASING,
 } from '../page/page.ts';
 import type { FrameAllocator } from '../page/pageAllocator.ts';
+import { Vmalloc } from '../page/vmalloc.ts';
 import { CACHE_DYING, CACHE_NONE, type CacheTable, cacheStatus, stateAt } from '../slab/cacheTable.ts';
 import { forgetCharge, settleCharge } from '../slab/charge.ts';
 import type { GroupTable } from '../slab/groupTable.ts';
 import type { Sheaves } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
+import { finishDeferring } from '../slab/waiting.ts';
 
 /** What a reap took back: objects from sheaves, slabs and frames that the dead CPU held. */
 export interface ReapReport {
@@ -98,6 +102,7 @@ export class Reaper {
   private readonly m: Int32Array;
   private readonly cpu: Cpu;
   private readonly pages: FrameAllocator;
+  private readonly vmalloc: Vmalloc;
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly table: CacheTable;
@@ -117,6 +122,7 @@ export class Reaper {
     this.m = metadata.m;
     this.cpu = cpu;
     this.pages = pages;
+    this.vmalloc = new Vmalloc(pages);
     this.slabifier = slabifier;
     this.sheaves = sheaves;
     this.table = slabifier.table;
@@ -168,11 +174,13 @@ export class Reaper {
     const { m, metadata } = this;
     const record = cpuAt(metadata.layout, dead);
     endReading(metadata, dead);
+    finishDeferring(metadata, dead);
     settleCharge(metadata, dead);
     this.links.finish(dead);
     killPoint('reap.intents-settled');
     this.finishPending(record, dead);
     this.finishRun(record, dead, report);
+    report.pages += this.vmalloc.undo(dead);
     this.forEachSheaf(dead, (_cache, sheaf) => this.dropFreeEntries(sheaf, SHEAF_CAPACITY));
     this.dropFreeEntries(record + CPU_SCRATCH, SCRATCH_CAPACITY);
     killPoint('reap.entries-dropped');
@@ -183,6 +191,8 @@ export class Reaper {
     killPoint('reap.sheaves-flushed');
     forgetCharge(metadata, dead);
     this.table.abandon(dead + 1);
+    this.pages.collectDeferred();
+    this.slabifier.collectWaiting();
     this.emptyDyingCaches();
     this.groups.abandon(dead + 1);
     this.groups.completeAll();
@@ -230,7 +240,8 @@ export class Reaper {
     if (head === 0) return;
     const page = pageAt(metadata.layout, head);
     const owned = (m[page + PAGE_CLAIM] & CLAIM_OWNER) === ownerBits(dead + 1);
-    const published = owned && kindOf(m[page + PAGE_FLAGS]) === KIND_SLAB;
+    const kind = kindOf(m[page + PAGE_FLAGS]);
+    const published = owned && (kind === KIND_SLAB || kind === KIND_RCU);
     const frames = m[record + CPU_RUN_FRAMES];
     // Before the head is released: a second reaper must find it held to know that the count is still to be set.
     if (owned) m[record + CPU_FRAMES] = m[record + CPU_FRAMES_AFTER] + (published ? frames : 0);
@@ -261,10 +272,10 @@ export class Reaper {
       if (kind === KIND_SLAB) {
         this.slabifier.recover(cacheOf(flags), pfn);
         report.slabs++;
-      } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
+      } else if (kind === KIND_LARGE || kind === KIND_PAGES || kind === KIND_VMALLOC) {
         this.releaseRun(pfn, dead, report);
       } else if (kind === KIND_RCU) {
-        publishDeferred(metadata, pfn);
+        publishDeferred(this.pages, pfn);
       } else if (kind === KIND_NONE) {
         m[page + PAGE_RUN] = 1;
         this.releaseRun(pfn, dead, report);

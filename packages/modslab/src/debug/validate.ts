@@ -32,9 +32,11 @@ import {
   CPU_CHARGE,
   CPU_LINK_ENTRY,
   CPU_PENDING_ENTRY,
+  CPU_RCU_DEFERRING,
   CPU_RUN_HEAD,
   CPU_SCRATCH,
   CPU_STATUS,
+  CPU_VMALLOC_HEAD,
   cacheAt,
   cpuAt,
   G_STATE,
@@ -68,6 +70,7 @@ import {
   cacheOf,
   FREE,
   isLive,
+  isWaiting,
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
@@ -75,6 +78,7 @@ import {
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
+  KIND_VMALLOC,
   kindOf,
   OWNER_PARKED,
   ownerOf,
@@ -89,9 +93,11 @@ import {
   PAGE_RUN,
   PAGE_STATES,
   PAGE_STRIDE,
+  PAGE_VPN,
   PENDING,
   RELEASING,
 } from '../page/page.ts';
+import { forEachEntry, frameAt, PTE_AREA, PTE_CLAIMED, PTE_PAGE, valueOf, walk } from '../page/pageTable.ts';
 import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
 import { rowSum } from '../slab/charge.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
@@ -104,13 +110,22 @@ import type { Slabifier } from '../slab/slabifier.ts';
 /** An invariant that does not hold. */
 export interface Problem {
   /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT EGROUP
-   * EFROZEN ECORRUPT ESHUTDOWN`. */
+   * EFROZEN EVMALLOC ECORRUPT ESHUTDOWN`. */
   code: string;
   message: string;
   address?: number;
   cache?: string;
 }
 
+/** Words of a CPU's record that are 0 between operations. */
+const INTENTS: readonly number[] = [
+  CPU_RUN_HEAD,
+  CPU_PENDING_ENTRY,
+  CPU_RCU_DEFERRING,
+  CPU_VMALLOC_HEAD,
+  CPU_CHARGE,
+  CPU_LINK_ENTRY,
+];
 /** Times that a finding about words that move must be made before it counts. */
 const CONFIRMATIONS = 4;
 /** Problems after which the walk stops. */
@@ -147,6 +162,7 @@ export class Validator {
       this.checkCpus();
       this.checkCaches();
       this.checkFrames();
+      this.checkAreas();
       this.checkUsedFrames();
       forEachSlab(this.metadata, (head, cache) => this.checkSlab(head, cache));
       this.checkPartialBits();
@@ -207,8 +223,7 @@ export class Validator {
       this.confirm(() => {
         const idle = !this.cpuIsOnline(id + 1) || id === this.cpu.id;
         if (!idle) return undefined;
-        let busy = m[record + CPU_RUN_HEAD] !== 0 || m[record + CPU_PENDING_ENTRY] !== 0;
-        busy ||= m[record + CPU_CHARGE] !== 0 || m[record + CPU_LINK_ENTRY] !== 0;
+        let busy = INTENTS.some((word) => m[record + word] !== 0);
         for (let i = 1; i <= SCRATCH_CAPACITY; i++)
           busy ||= m[record + CPU_SCRATCH + (i << PAIR_SHIFT)] !== 0;
         return busy
@@ -261,6 +276,36 @@ export class Validator {
     }
   }
 
+  /** Every entry of vmalloc's page table: an area with its pages, a page of one, or held by somebody. */
+  private checkAreas(): void {
+    const { m, metadata } = this;
+    let end = 0;
+    forEachEntry(metadata, (vpn, first) => {
+      this.confirm(() => {
+        const at = walk(metadata, vpn);
+        const entry = at === 0 ? 0 : Atomics.load(m, at);
+        const problem = (message: string): Problem => ({
+          code: 'EVMALLOC',
+          message: `entry ${vpn} of the page table: ${message}`,
+        });
+        if ((entry & PTE_CLAIMED) !== 0)
+          return this.cpuIsOnline(valueOf(entry)) ? undefined : problem('is held by a CPU that is offline');
+        if ((entry & PTE_AREA) !== 0) {
+          const mapped = frameAt(metadata, vpn + valueOf(entry));
+          return valueOf(entry) === 0 || mapped !== 0 ? undefined : problem('its area lacks its last page');
+        }
+        if ((entry & PTE_PAGE) === 0) return undefined;
+        const page = pageAt(metadata.layout, valueOf(entry));
+        if (kindOf(m[page + PAGE_FLAGS]) !== KIND_VMALLOC || m[page + PAGE_VPN] !== vpn)
+          return problem(`maps frame ${valueOf(entry)}, which is no page of it`);
+        return vpn < end || this.aloneAs() === undefined
+          ? undefined
+          : problem('maps a frame, but belongs to no area');
+      });
+      if ((first & PTE_AREA) !== 0) end = vpn + valueOf(first) + 1;
+    });
+  }
+
   /** What the CPUs count as used is what the bitmap says; others may be between the two. */
   private checkUsedFrames(): void {
     const { m, metadata } = this;
@@ -303,6 +348,13 @@ export class Validator {
       if (claim !== (CLAIM_USED | CLAIM_LIVE))
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
+    }
+    if (kind === KIND_VMALLOC) {
+      if (claim !== (CLAIM_USED | CLAIM_LIVE))
+        return problem('ERUN', `a frame of an area has claim word ${hex(claim >>> 0)}`);
+      return frameAt(metadata, m[page + PAGE_VPN]) === pfn
+        ? undefined
+        : problem('ERUN', 'belongs to a vmalloc area that does not map it');
     }
     if (kind === KIND_RCU) return this.lookAtDeferred(pfn, page, claim, problem);
     if (kind === KIND_SLAB)
@@ -406,6 +458,10 @@ export class Validator {
       if (state === FREE) {
         free++;
         first = index;
+      } else if (isWaiting(state)) {
+        // While others run, one of them may be about to set it.
+        if (!hasBit(m, metadata.layout.deferredBitmap, head) && this.aloneAs() !== undefined)
+          return problem('ESLAB', `object ${index} waits for a grace period, but the slab's bit is clear`);
       } else if (state !== CACHED && state !== RELEASING && state !== PENDING && !isLive(state)) {
         return problem('ESLAB', `object ${index} has state ${state}, which means nothing`);
       }

@@ -31,6 +31,7 @@ import {
   windowBytes,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { deferRun } from '../page/deferred.ts';
 import {
   CACHE_MASK,
   CLAIM_LIVE,
@@ -43,6 +44,7 @@ import {
   PAGE_CLAIM,
   PAGE_FLAGS,
   PAGE_GROUP,
+  PAGE_HEAD,
   PAGE_REQUESTED,
   PAGE_RUN,
 } from '../page/page.ts';
@@ -54,6 +56,7 @@ import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
+import { deferObject } from '../slab/waiting.ts';
 import { zero } from './fill.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
 import type { Reclaim } from './reclaim.ts';
@@ -345,6 +348,39 @@ export class Kmalloc {
     this.checkLargeLive(page, address);
     this.freeRun(pfn, address);
     this.cpu.count(N_LARGE_FREED);
+  }
+
+  /** Frees an object, which passes every check now, after a grace period. See kmalloc/rcu.ts. */
+  kfreeDeferred(address: Address): void {
+    this.sheaves.enterSlowPath();
+    const pfn = checkAddress(this.metadata, address);
+    const page = pageAt(this.metadata.layout, pfn);
+    if (!this.isLargeHead(page, address)) {
+      const cache = checkObject(this.metadata, address, 0, this.table);
+      this.refuseGrouped(page, address);
+      deferObject(this.pages, cache, address);
+      return;
+    }
+    this.checkLargeLive(page, address);
+    this.refuseGrouped(page, address);
+    const live = CLAIM_USED | CLAIM_LIVE;
+    const mine = CLAIM_USED | ownerBits(this.cpu.owner);
+    if (Atomics.compareExchange(this.m, page + PAGE_CLAIM, live, mine) !== live)
+      this.checkLargeLive(page, address);
+    killPoint('large.claimed');
+    deferRun(this.pages, pfn, this.m[page + PAGE_RUN]);
+    this.cpu.count(N_LARGE_FREED);
+  }
+
+  /** What is charged to a group may end with it at any time, whoever reads: so it cannot be made to wait for readers. */
+  private refuseGrouped(page: number, address: Address): void {
+    const head = pageAt(this.metadata.layout, this.m[page + PAGE_HEAD]);
+    if (this.m[head + PAGE_GROUP] === 0) return;
+    throw new SlabError(
+      'EINVAL',
+      `${hex(address)} belongs to a group, whose end waits for no reader`,
+      address,
+    );
   }
 
   private pagesFor(size: number): number {

@@ -11,7 +11,7 @@ import type { Cpu } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf } from '../memory/entry.ts';
 import { checkInteger, checkNumber, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
-import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
+import { checkGfp, GFP, GFP_BOUNDED, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import {
   C_CAPACITY,
   C_FLAGS,
@@ -43,7 +43,9 @@ const OBJECT_SIZE_MAX = 2 ** 30;
 /** Live objects that `EBUSY` names. */
 const BUSY_NAMED_MAX = 10;
 
-/** Objects of a cache: handed out, in sheaves, free in slabs; slabs, and those partly in use. */
+/**
+ * Objects of a cache: handed out; in sheaves, or waiting for a grace period; free in slabs; slabs, and those partly in use.
+ */
 export interface CacheStats {
   live: number;
   cached: number;
@@ -323,8 +325,8 @@ export class KmemCache {
   /** Cost: O(frames + objects of the cache). */
   stats(): CacheStats {
     this.checkUsable();
-    const { live, cached, free, slabs, partial } = this.sheaves.getObjects(this.id);
-    return { live, cached, free, slabs, partial };
+    const { live, cached, waiting, free, slabs, partial } = this.sheaves.getObjects(this.id);
+    return { live, cached: cached + waiting, free, slabs, partial };
   }
 
   /** The addresses of all live objects, in no order that is promised. Cost: O(frames + objects of the cache). */
@@ -370,7 +372,7 @@ export class KmemCache {
         got = sheaves.fill(this.slabs, part, got, want, gfp, NODE_ANY);
       }
       if (got === want) return got;
-      reclaim.drain();
+      reclaim.drain((gfp & GFP_BOUNDED) === 0);
     }
     return got;
   }

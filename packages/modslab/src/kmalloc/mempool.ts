@@ -139,7 +139,7 @@ export class Mempool {
         if (got < want) break;
       }
       if (this.have >= objects) return true;
-      reclaim.drain();
+      reclaim.drain(true);
     }
     return false;
   }

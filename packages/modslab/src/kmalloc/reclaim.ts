@@ -61,20 +61,21 @@ export class Reclaim {
     this.sheaves.enterSlowPath();
     let address = allocate();
     if (address !== 0) return address;
-    this.drain();
+    const userCode = (gfp & GFP_BOUNDED) === 0;
+    this.drain(userCode);
     address = allocate() || this.shrinkFor(gfp, allocate);
     while (address === 0 && (gfp & GFP.NOFAIL) !== 0) {
       announceWaiter(this.metadata.m);
-      this.drain();
+      this.drain(userCode);
       address = allocate() || this.shrinkFor(gfp, allocate);
       if (address === 0) this.sleep();
     }
     return address;
   }
 
-  /** Gives back everything that is cached within reach, and what is left of freed groups. */
-  drain(): void {
-    this.sheaves.drainAll();
+  /** Gives back everything that is cached within reach, and what is left of freed groups. See `Sheaves.drainAll`. */
+  drain(userCode: boolean): void {
+    this.sheaves.drainAll(userCode);
     this.groups.completeAll();
   }
 
@@ -84,7 +85,7 @@ export class Reclaim {
     for (let priority = FIRST_PRIORITY; priority >= 0; priority--) {
       if (this.scanAll(priority) === 0) continue;
       this.cpu.checkOnline();
-      this.drain();
+      this.drain(true);
       const address = allocate();
       if (address !== 0) return address;
     }

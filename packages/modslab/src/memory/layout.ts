@@ -6,8 +6,8 @@
  * bytes. The whole buffer is reserved at creation for the largest size the heap may grow to: what is never touched
  * costs no memory.
  *
- *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ deferred frames │ barns │ sheaves │
- *     templates │ groups │ states
+ *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ deferred frames │ page tables │ barns │
+ *     sheaves │ templates │ groups │ states
  *
  * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
  * the claim, plain (others may read, and get a hint).
@@ -192,6 +192,10 @@ export const BARN_FULL_MAX = 10;
 /** Sheaves beyond two a CPU and a full barn: for exchanges under way and for prefilled sheaves. */
 const SHEAVES_SPARE = 70;
 
+/** Bits of a virtual page number that one level of the page table resolves. */
+export const TABLE_SHIFT = 9;
+export const TABLE_ENTRIES: number = 1 << TABLE_SHIFT;
+
 export const PAGE_SHIFT_MIN = 12;
 /** Pages of heaps below 512 KiB, which would have too few of 4 KiB: as many as carry every size class that must be. */
 export const PAGE_SHIFT_TINY = 9;
@@ -223,6 +227,10 @@ export interface Layout extends Geometry {
   readonly partialBitmaps: number;
   /** One bit a frame: something in it, or all of its run, waits for a grace period (page/deferred.ts). */
   readonly deferredBitmap: number;
+  /** Pages of vmalloc's address space, a multiple of `TABLE_ENTRIES`. */
+  readonly vmallocPages: number;
+  /** Nodes of the page table by level, leaves first: where the first one of each level is (page/pageTable.ts). */
+  readonly pageTables: readonly number[];
   /** One bitmap of `barnWords` a cache and node: full sheaves. */
   readonly barns: number;
   readonly barnWords: number;
@@ -258,6 +266,14 @@ export function layoutOf(geometry: Geometry): Layout {
   const freeBitmap = section(bitmapWords);
   const partialBitmaps = section(caches * bitmapWords);
   const deferredBitmap = section(bitmapWords);
+  // Twice the frames: room for the page before each area, and for what fragmentation wastes.
+  const vmallocPages = Math.ceil((2 * maxFrames) / TABLE_ENTRIES) * TABLE_ENTRIES;
+  const pageTables: number[] = [];
+  for (let entries = vmallocPages; entries > 1; ) {
+    const nodes = Math.ceil(entries / TABLE_ENTRIES);
+    pageTables.push(section(nodes * TABLE_ENTRIES));
+    entries = nodes;
+  }
   const barns = section(caches * nodes * barnWords);
   const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS, SHEAF_WORDS);
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
@@ -276,6 +292,8 @@ export function layoutOf(geometry: Geometry): Layout {
     bitmapWords,
     partialBitmaps,
     deferredBitmap,
+    vmallocPages,
+    pageTables,
     barns,
     barnWords,
     sheaves,

@@ -19,7 +19,7 @@
  *
  * Whoever unlinks something and then reads `begun` = b must wait for grace period b + 1, `target()`: that one cannot have
  * begun before the unlinking. So at any time all targets still to be waited for are ended + 1 or ended + 2, and two bits
- * of a target tell whether it is over (`isOverBits`).
+ * of a target tell whether it is over (`pollBits`).
  *
  * Nobody waits. Grace periods begin and end in `poll`, by whoever needs one. A CPU outside of read sections is never in
  * the way, however long it has been idle; a reader that was killed is in the way until it is reaped.
@@ -27,13 +27,22 @@
  * | killed here                     | ⇒ reap does this                                                  |
  * |---------------------------------|-------------------------------------------------------------------|
  * | in a read section               | its word ← 0                                                      |
+ * | callbacks queued (kmalloc/rcu.ts) | counts them as run: nobody shall wait for them                  |
  * | a grace period begun, not ended | nothing: anybody's next poll goes on with it                      |
  */
 
 import { killPoint } from './assert.ts';
 import type { Cpu } from './cpu.ts';
 import { invalid } from './errors.ts';
-import { CPU_RCU_READING, cpuAt, H_CPUS_TAKEN, H_RCU_BEGUN, H_RCU_ENDED } from './layout.ts';
+import {
+  CPU_RCU_QUEUED,
+  CPU_RCU_RAN,
+  CPU_RCU_READING,
+  cpuAt,
+  H_CPUS_TAKEN,
+  H_RCU_BEGUN,
+  H_RCU_ENDED,
+} from './layout.ts';
 import type { Metadata } from './metadata.ts';
 
 /** The bits of a grace period's number that a state byte keeps. */
@@ -96,15 +105,6 @@ export class Rcu {
   }
 
   /**
-   * Whether the grace period is over of whose number, a `target()` of earlier, only the two lowest bits are known. It may
-   * say no to one that is long over, but then the next grace period's end makes it a yes. One atomic load.
-   */
-  isOverBits(bits: number): boolean {
-    const ahead = (bits - Atomics.load(this.m, H_RCU_ENDED)) & NUMBER_MASK;
-    return ahead === 0 || ahead === NUMBER_MASK;
-  }
-
-  /**
    * Brings grace periods on as far as readers allow, up to `target`; whether that is over. Never waits. Cost: two atomic
    * loads if it is over, else one a CPU and a few more.
    */
@@ -126,6 +126,16 @@ export class Rcu {
     return this.isOver(target);
   }
 
+  /**
+   * `poll` for a `target()` of earlier of which only the two lowest bits are known. It may say no to one that is long over,
+   * but then it has begun, or ended, a grace period that makes it a yes.
+   */
+  pollBits(bits: number): boolean {
+    const ended = Atomics.load(this.m, H_RCU_ENDED);
+    const ahead = (bits - ended) & NUMBER_MASK;
+    return ahead === 0 || ahead === NUMBER_MASK || this.poll((ended + ahead) | 0);
+  }
+
   /** Whether a reader's section began before grace period `number`. */
   private isInTheWay(number: number): boolean {
     const { m, metadata } = this;
@@ -138,7 +148,10 @@ export class Rcu {
   }
 }
 
-/** For reap: a dead reader reads no more. */
+/** For reap: a dead reader reads no more, and its callbacks are lost with it. */
 export function endReading(metadata: Metadata, cpu: number): void {
-  Atomics.store(metadata.m, cpuAt(metadata.layout, cpu) + CPU_RCU_READING, 0);
+  const { m, layout } = metadata;
+  const record = cpuAt(layout, cpu);
+  m[record + CPU_RCU_RAN] = m[record + CPU_RCU_QUEUED];
+  Atomics.store(m, record + CPU_RCU_READING, 0);
 }

@@ -14,6 +14,7 @@ import {
   findDerivation,
   type PageAllocatorOverrides,
   RCU_DERIVATION,
+  VMALLOC_DERIVATION,
 } from './derivePageAllocator.ts';
 import type { PageAllocator } from './pageAllocator.ts';
 
@@ -24,8 +25,8 @@ export type ObjectDestructor = (address: number) => void;
 /**
  * Runs `ctor` for every object of `size` bytes that frames have room for when they are allocated, `dtor` when they are
  * freed. A `ctor` that throws gives the frames back, its error is the caller's, and the objects before it are destroyed. A
- * `dtor` that throws leaves the frames allocated. Throws `EINVAL` for a dtor over rcuify: readers may still look at what
- * it destroys.
+ * `dtor` that throws leaves the frames allocated. Throws `EINVAL` for a dtor over rcuify, as readers may still look at what
+ * it destroys, and over vmalloc, whose frames do not lie side by side.
  */
 export function ctorAndDtorForPageAllocator(
   base: PageAllocator,
@@ -40,6 +41,9 @@ export function ctorAndDtorForPageAllocator(
   if (dtor !== undefined && typeof dtor !== 'function') throw new TypeError('dtor must be a function');
   if (dtor !== undefined && findDerivation(base, RCU_DERIVATION) !== undefined) {
     invalid(`a destructor over '${base.name}': it would run while readers may still look at the object`);
+  }
+  if (findDerivation(base, VMALLOC_DERIVATION) !== undefined) {
+    invalid(`constructors over '${base.name}': objects lie one behind the other, its frames do not`);
   }
   const addressOf = (pfn: number, index: number): number => pfn * 2 ** pageShift + index * size;
   const objectsIn = (frames: number): number => Math.floor((frames * 2 ** pageShift) / size);

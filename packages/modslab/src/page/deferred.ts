@@ -13,7 +13,7 @@
  * | killed here                                      | ⇒ reap does this                                  |
  * |--------------------------------------------------|---------------------------------------------------|
  * | defer: kind still SLAB or LARGE                  | what it does with those: frees it, which defers it |
- * | defer: kind RCU, still owned                     | sets the bit and the claim word DEFERRED          |
+ * | defer: kind RCU, still owned                     | describes the tails, sets the bit and the claim word |
  * | collect: claimed, not yet released               | the same: it waits once more                      |
  * | collect: release begun                           | releases the run (pageAllocator.ts)               |
  */
@@ -44,32 +44,35 @@ interface Frames {
   readonly metadata: Metadata;
   readonly cpu: Cpu;
   readonly rcu: Rcu;
+  describeTails(head: number, frames: number, flags: number): void;
+  published(): void;
   /** Releases a run whose head this CPU owns. */
   release(head: number, frames: number): void;
 }
 
-/** Makes a run whose head this CPU owns wait for a grace period. Two atomics. */
+/** Makes a run whose head this CPU owns wait for a grace period. Two atomics, and one a tail. */
 export function deferRun(frames: Frames, head: number, length: number): void {
   const { metadata, rcu } = frames;
   const { m, layout } = metadata;
   const page = pageAt(layout, head);
-  // Tails of a slab name its cache, which may be gone before they are.
-  for (let pfn = head + 1; pfn < head + length; pfn++)
-    m[pageAt(layout, pfn) + PAGE_FLAGS] = flagsOf(KIND_TAIL, 0);
   m[page + PAGE_RUN] = length;
   m[page + PAGE_GRACE] = rcu.target();
   m[page + PAGE_LAST] = m[page + PAGE_FLAGS];
   m[page + PAGE_FLAGS] = flagsOf(KIND_RCU, 0);
   killPoint('deferred.described');
-  publishDeferred(metadata, head);
+  publishDeferred(frames, head);
 }
 
-/** The bit, then the claim word. Also for reap. */
-export function publishDeferred(metadata: Metadata, head: number): void {
-  const { m, layout } = metadata;
+/** Its tails, the bit, then the claim word. Also for reap. */
+export function publishDeferred(frames: Frames, head: number): void {
+  const { m, layout } = frames.metadata;
+  const page = pageAt(layout, head);
+  // Tails of a slab name its cache, which may be gone before they are; those of a run that was never published, nothing.
+  frames.describeTails(head, m[page + PAGE_RUN], flagsOf(KIND_TAIL, 0));
   setBit(m, layout.deferredBitmap, head);
   killPoint('deferred.bit-set');
-  Atomics.store(m, pageAt(layout, head) + PAGE_CLAIM, CLAIM_DEFERRED);
+  Atomics.store(m, page + PAGE_CLAIM, CLAIM_DEFERRED);
+  frames.published();
 }
 
 /** Releases the runs whose grace period is over, after bringing grace periods on. How many frames. Never waits. */

@@ -9,17 +9,27 @@
  *
  * What a derivation does when frames are freed must be done even if they are freed by a thread that does not know it, or by
  * the reaper of a dead one. So the derivations here leave word of it in the frames' descriptors (`SOURCE` in page/page.ts).
- * Functions cannot be left there: a derivation that overrides `free` or `freeExact` is *local*, that of a thread.
+ * Functions cannot be left there. So derivations are of three kinds, and a stack is of the last kind that it contains:
+ *
+ *     shared   any thread that knows the flags of a cache can do what it does        rcu dma vmalloc reclaimable unreclaimable
+ *     local    only a thread that has made the same stack can                        numactl
+ *     user     the same, and it runs functions of the user                           ctor_dtor, derivePageAllocator
+ *
+ * Slabs from a user stack are made and given back only where nothing is half done (slab/slabifier.ts).
  */
 
 import { invalid } from '../memory/errors.ts';
 import type { GfpFlags } from '../memory/gfp.ts';
 import { pageAt } from '../memory/layout.ts';
-import { PAGE_SOURCE } from './page.ts';
+import { KIND_VMALLOC, kindOf, PAGE_FLAGS, PAGE_SOURCE, PAGE_VPN } from './page.ts';
 import type { FrameAllocator, PageAllocator } from './pageAllocator.ts';
+import { frameAt } from './pageTable.ts';
 
 /** Names of derivations that others must know of. */
 export const RCU_DERIVATION = 'rcu';
+export const DMA_DERIVATION = 'dma';
+export const COUNTED_DERIVATIONS: readonly string[] = ['reclaimable', 'unreclaimable'];
+export const VMALLOC_DERIVATION = 'vmalloc';
 export const CTOR_DTOR_DERIVATION = 'ctor_dtor';
 
 /** What a derivation may do itself. `this` is the derivation, so that `this.base` is what it derives from. */
@@ -38,6 +48,10 @@ export interface PageAllocatorOverrides {
   destructor?(this: DerivedPageAllocator): void;
 }
 
+export const SHARED = 0;
+export const LOCAL = 1;
+export const USER = 2;
+
 /** A page allocator that derives from `base`. Made by `derivePageAllocator`. */
 export class DerivedPageAllocator implements PageAllocator {
   readonly name: string;
@@ -45,20 +59,22 @@ export class DerivedPageAllocator implements PageAllocator {
   /** What it adds: "dma". */
   readonly derivation: string;
   readonly frames: FrameAllocator;
+  /** `SHARED`, `LOCAL` or `USER`: of the whole stack. */
+  readonly kind: number;
   private readonly overrides: PageAllocatorOverrides;
 
-  constructor(base: PageAllocator, derivation: string, overrides: PageAllocatorOverrides) {
+  constructor(base: PageAllocator, derivation: string, overrides: PageAllocatorOverrides, kind: number) {
     this.base = base;
     this.derivation = derivation;
     this.name = `${derivation}:${base.name}`;
     this.frames = base.frames;
     this.overrides = overrides;
+    this.kind = Math.max(kind, kindOfStack(base));
   }
 
-  /** Whether frees must run code of this thread: then no other thread may free what it gave. */
-  get isLocal(): boolean {
-    const { free, freeExact } = this.overrides;
-    return free !== undefined || freeExact !== undefined || isLocal(this.base);
+  /** Whether this derivation does something of its own when frames are freed. */
+  get overridesFree(): boolean {
+    return this.overrides.free !== undefined || this.overrides.freeExact !== undefined;
   }
 
   allocate(order: number, gfp: GfpFlags, node: number): number {
@@ -107,7 +123,7 @@ export function derivePageAllocator(
   if (typeof name !== 'string' || !/^[^\s:]+$/.test(name)) {
     invalid(`the name of a derivation is a word without ':', not '${String(name)}'`);
   }
-  return new DerivedPageAllocator(base, name, overrides);
+  return new DerivedPageAllocator(base, name, overrides, USER);
 }
 
 /** The derivation of that name in a stack, if there is one. */
@@ -123,23 +139,34 @@ export function findDerivation(
   return undefined;
 }
 
-/** Whether frees through it must run code of this thread. */
-export function isLocal(allocator: PageAllocator): boolean {
-  return allocator instanceof DerivedPageAllocator && allocator.isLocal;
+/** `SHARED`, `LOCAL` or `USER`. */
+export function kindOfStack(allocator: PageAllocator): number {
+  return allocator instanceof DerivedPageAllocator ? allocator.kind : SHARED;
 }
 
-/** Allocates from `base` and leaves word of what the derivation wants in every frame. */
-export function allocateWithSource(
+/** Frame number `index` of a run: beside its head, or, in a run of scattered frames, where the page table says. */
+function frameOfRun({ frames }: PageAllocator, head: number, index: number): number {
+  const { metadata } = frames;
+  const page = pageAt(metadata.layout, head);
+  return kindOf(metadata.m[page + PAGE_FLAGS]) === KIND_VMALLOC
+    ? frameAt(metadata, metadata.m[page + PAGE_VPN] + index)
+    : head + index;
+}
+
+/** A derivation whose allocations leave word of what it wants in every frame. */
+export function deriveWithSource(
   base: PageAllocator,
+  derivation: string,
   source: number,
-  frames: number,
-  alignment: number,
-  gfp: GfpFlags,
-  node: number,
-): number {
-  const head = base.allocateExact(frames, alignment, gfp, node);
-  if (head === 0) return 0;
+): DerivedPageAllocator {
   const { m, layout } = base.frames.metadata;
-  for (let pfn = head; pfn < head + frames; pfn++) m[pageAt(layout, pfn) + PAGE_SOURCE] |= source;
-  return head;
+  const overrides: PageAllocatorOverrides = {
+    allocateExact(frames: number, alignment: number, gfp: GfpFlags, node: number): number {
+      const head = base.allocateExact(frames, alignment, gfp, node);
+      if (head === 0) return 0;
+      for (let i = 0; i < frames; i++) m[pageAt(layout, frameOfRun(base, head, i)) + PAGE_SOURCE] |= source;
+      return head;
+    },
+  };
+  return new DerivedPageAllocator(base, derivation, overrides, SHARED);
 }

@@ -3,7 +3,12 @@
 import { checkInteger, invalid } from '../memory/errors.ts';
 import { GFP, GFP_MASK, type GfpFlags } from '../memory/gfp.ts';
 import { H_DMA_END, H_DMA_START } from '../memory/layout.ts';
-import { derivePageAllocator, findDerivation } from './derivePageAllocator.ts';
+import {
+  DerivedPageAllocator,
+  findDerivation,
+  LOCAL,
+  type PageAllocatorOverrides,
+} from './derivePageAllocator.ts';
 import { NODE_ANY, type PageAllocator } from './pageAllocator.ts';
 
 const DERIVATION = 'numactl';
@@ -21,9 +26,10 @@ export function numactlAllocator(base: PageAllocator, node: number, gfp: GfpFlag
   if (findDerivation(base, DERIVATION) !== undefined) {
     invalid(`numactl over '${base.name}': the inner one would have the last word`);
   }
-  return derivePageAllocator(base, DERIVATION, {
+  const overrides: PageAllocatorOverrides = {
     allocateExact(frames: number, alignment: number, asked: GfpFlags, askedNode: number): number {
       return base.allocateExact(frames, alignment, asked | gfp, node === NODE_ANY ? askedNode : node);
     },
-  });
+  };
+  return new DerivedPageAllocator(base, DERIVATION, overrides, LOCAL);
 }

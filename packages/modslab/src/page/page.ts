@@ -18,7 +18,8 @@
  *     word 11 GROUP       the group that its objects are charged to, or 0   [H] slabs of charged caches, large objects
  *     word 14 GRACE       the grace period that the run waits for [H] kind RCU
  *     word 15 SOURCE      what the run's derivations want      [H] every frame of the run; 0 while the frame is free
- *     12, 13 room for generations, tracking
+ *     word 13 VPN         the virtual page that maps the frame  [H] kind VMALLOC
+ *     12 room for generations, tracking
  *
  * FLAGS as it is (`flags & CACHE_MASK`) is also the index of the cache's words in a CPU's private table: the free path
  * needs no further shift. With off = address - BASE, the index of an object is ((off >>> 3) * RECIPROCAL) >>> 16. For the
@@ -33,7 +34,7 @@
  *     USED | owner              CPU owner - 1 holds the frame: it alone may change the other words
  *     USED | PARKED             an empty slab, kept in a slot of its cache
  *     USED | count              an unowned slab with `count` FREE objects
- *     USED | LIVE               a large object or a run of pages, handed out
+ *     USED | LIVE               a large object, a run of pages or a frame of a vmalloc area, handed out
  *     USED | FROZEN             a run that waits for a grace period (kind RCU)
  *     USED | LIVE               a tail of a run: the head's holder alone may take it back
  *     USED                      an unowned slab without FREE objects
@@ -59,6 +60,7 @@ export const PAGE_RECIPROCAL = 8;
 export const PAGE_STRIDE = 9;
 export const PAGE_STATES = 10;
 export const PAGE_GROUP = 11;
+export const PAGE_VPN = 13;
 export const PAGE_GRACE = 14;
 export const PAGE_SOURCE = 15;
 /** The reciprocal of a page descriptor is in units of 2^-16. */
@@ -76,6 +78,8 @@ export const KIND_PAGES = 4;
 export const KIND_TAIL = 5;
 /** First frame of a run whose release waits for a grace period (page/deferred.ts). */
 export const KIND_RCU = 6;
+/** A frame of a vmalloc area (page/vmalloc.ts). */
+export const KIND_VMALLOC = 7;
 export const KIND_MASK = 15;
 export const CACHE_SHIFT = 4;
 export const CACHE_MASK = 0xffff0;

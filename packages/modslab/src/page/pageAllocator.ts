@@ -122,6 +122,8 @@ export class FrameAllocator implements PageAllocator {
   readonly cpu: Cpu;
   readonly data: DataMemory;
   readonly rcu: Rcu;
+  /** Frees objects that no reader can hold any more: set by the slab layer, called when no frame is free. */
+  collectObjects: (() => number) | undefined;
   private readonly m: Int32Array;
   private readonly claimed: number;
   /** Where the last single frame was found: a hint of this thread only. */
@@ -133,6 +135,7 @@ export class FrameAllocator implements PageAllocator {
     this.cpu = cpu;
     this.data = data;
     this.rcu = new Rcu(metadata, cpu);
+    this.collectObjects = undefined;
     this.claimed = CLAIM_USED | ownerBits(cpu.owner);
   }
 
@@ -159,7 +162,7 @@ export class FrameAllocator implements PageAllocator {
         this.published();
         return found;
       }
-      if (this.collectDeferred() > 0) continue;
+      if (this.collectDeferred() > 0 || (this.collectObjects?.() ?? 0) > 0) continue;
       if ((gfp & GFP_BOUNDED) !== 0) return 0;
       if (!this.grow(frames, alignment, gfp, node)) return 0;
     }

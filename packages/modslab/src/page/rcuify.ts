@@ -7,11 +7,9 @@
  */
 
 import { invalid } from '../memory/errors.ts';
-import type { GfpFlags } from '../memory/gfp.ts';
 import {
-  allocateWithSource,
   CTOR_DTOR_DERIVATION,
-  derivePageAllocator,
+  deriveWithSource,
   findDerivation,
   RCU_DERIVATION,
 } from './derivePageAllocator.ts';
@@ -23,14 +21,10 @@ export function rcuifyPageAllocator(base: PageAllocator): PageAllocator {
   if (findDerivation(base, RCU_DERIVATION) !== undefined) {
     invalid(`rcuify over '${base.name}': its frees wait for a grace period already`);
   }
-  if (findDerivation(base, CTOR_DTOR_DERIVATION)?.isLocal === true) {
+  if (findDerivation(base, CTOR_DTOR_DERIVATION)?.overridesFree === true) {
     invalid(
       `rcuify over '${base.name}': any thread may find the grace period over, and that one may not know the destructor`,
     );
   }
-  return derivePageAllocator(base, RCU_DERIVATION, {
-    allocateExact(frames: number, alignment: number, gfp: GfpFlags, node: number): number {
-      return allocateWithSource(base, SOURCE_RCU, frames, alignment, gfp, node);
-    },
-  });
+  return deriveWithSource(base, RCU_DERIVATION, SOURCE_RCU);
 }

@@ -8,21 +8,16 @@
  */
 
 import { invalid } from '../memory/errors.ts';
-import type { GfpFlags } from '../memory/gfp.ts';
-import { allocateWithSource, derivePageAllocator, findDerivation } from './derivePageAllocator.ts';
+import { COUNTED_DERIVATIONS, deriveWithSource, findDerivation } from './derivePageAllocator.ts';
 import { SOURCE_RECLAIMABLE, SOURCE_UNRECLAIMABLE } from './page.ts';
 import type { PageAllocator } from './pageAllocator.ts';
 
 function counted(base: PageAllocator, name: 'reclaimable' | 'unreclaimable', source: number): PageAllocator {
-  for (const derivation of ['reclaimable', 'unreclaimable']) {
+  for (const derivation of COUNTED_DERIVATIONS) {
     if (findDerivation(base, derivation) === undefined) continue;
     invalid(`${name} over '${base.name}': its frames are counted as ${derivation} already`);
   }
-  return derivePageAllocator(base, name, {
-    allocateExact(frames: number, alignment: number, gfp: GfpFlags, node: number): number {
-      return allocateWithSource(base, source, frames, alignment, gfp, node);
-    },
-  });
+  return deriveWithSource(base, name, source);
 }
 
 /** Its frames count as reclaimable. Throws `EINVAL` over one whose frames are counted already. */

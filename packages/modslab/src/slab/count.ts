@@ -5,7 +5,7 @@
 
 import { C_OBJECTS, cacheAt, H_FRAMES, pageAt } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
-import { CACHED, cacheOf, isLive, KIND_SLAB, kindOf, PAGE_FLAGS } from '../page/page.ts';
+import { CACHED, cacheOf, isLive, isWaiting, KIND_SLAB, kindOf, PAGE_FLAGS } from '../page/page.ts';
 import { firstStateAt } from './cacheTable.ts';
 import type { SlabCounts } from './slabAllocator.ts';
 
@@ -26,19 +26,31 @@ function countSlab(metadata: Metadata, head: number, cache: number, counts: Slab
   const objects = m[descriptor + C_OBJECTS];
   let live = 0;
   let cached = 0;
+  let waiting = 0;
   for (let at = states; at < states + objects; at++) {
     if (isLive(s[at])) live++;
     else if (s[at] === CACHED) cached++;
+    else if (isWaiting(s[at])) waiting++;
   }
   counts.live += live;
   counts.cached += cached;
-  counts.free += objects - live - cached;
+  const used = live + cached + waiting;
+  counts.waiting += waiting;
+  counts.free += objects - used;
   counts.slabs++;
-  if (live + cached > 0) counts.active++;
-  if (live + cached > 0 && live + cached < objects) counts.partial++;
+  if (used > 0) counts.active++;
+  if (used > 0 && used < objects) counts.partial++;
 }
 
-const noObjects = (): SlabCounts => ({ live: 0, cached: 0, free: 0, slabs: 0, partial: 0, active: 0 });
+const noObjects = (): SlabCounts => ({
+  live: 0,
+  cached: 0,
+  waiting: 0,
+  free: 0,
+  slabs: 0,
+  partial: 0,
+  active: 0,
+});
 
 /** Counts of every cache, by number. Cost: O(frames + objects). */
 export function countAllObjects(metadata: Metadata): SlabCounts[] {

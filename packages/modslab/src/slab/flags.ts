@@ -44,16 +44,21 @@ export const SLAB: {
   MEM_SPREAD: 8192,
 };
 
+/** In a descriptor: its slabs come from a page allocator that not every thread can have (slab/pageSources.ts). */
+export const SLAB_LOCAL_PAGES: number = 1 << 20;
 /** In a descriptor: allocations and frees must go through the thread's own allocator (slab/deriveSlabAllocator.ts). */
 export const SLAB_OWN_ALLOCATOR: number = 1 << 21;
 /** In a descriptor: a slab is one object in whole pages, and none is kept empty (slab/pageSlab.ts). */
 export const SLAB_WHOLE_PAGES: number = 1 << 22;
+/** In a descriptor: no slab of it has more than one frame (page/vmallocPageAllocator.ts). */
+export const SLAB_SINGLE_FRAME: number = 1 << 23;
 
 /** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
 export const SLAB_SUPPORTED: number =
   SLAB.HWCACHE_ALIGN |
   SLAB.PANIC |
   SLAB.RECLAIM_ACCOUNT |
+  SLAB.TYPESAFE_BY_RCU |
   SLAB.CACHE_DMA |
   SLAB.NO_MERGE |
   SLAB.MEM_SPREAD |

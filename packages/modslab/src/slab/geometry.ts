@@ -14,7 +14,7 @@
 
 import { assert } from '../memory/assert.ts';
 import { GRANULE_SHIFT, PAGE_SHIFT_MIN } from '../memory/layout.ts';
-import { SLAB, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
+import { SLAB, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
 
 /** Largest order of a slab with several objects; what the reciprocal is exact for. */
 const ORDER_MAX = 2;
@@ -75,11 +75,12 @@ function alignmentOf(size: number, align: number, flags: SlabFlags): number {
 }
 
 /** The smallest order with waste of at most 1/8, or the one that wastes least; -1 for runs of exact length. */
-function orderOf(stride: number, pageSize: number): number {
-  if (stride > pageSize * 2 ** ORDER_MAX) return -1;
+function orderOf(stride: number, pageSize: number, orderMax: number): number {
+  if (orderMax === 0) return stride <= pageSize ? 0 : -1;
+  if (stride > pageSize * 2 ** orderMax) return -1;
   let best = -1;
   let least = 1;
-  for (let order = 0; order <= ORDER_MAX; order++) {
+  for (let order = 0; order <= orderMax; order++) {
     const bytes = pageSize * 2 ** order;
     if (stride > bytes) continue;
     const waste = (bytes % stride) / bytes;
@@ -98,7 +99,8 @@ export function slabGeometry(size: number, align: number, flags: SlabFlags, page
   const pageSize = 2 ** pageShift;
   const alignment = alignmentOf(size, align, flags);
   const stride = Math.ceil(size / alignment) * alignment;
-  const order = (flags & SLAB_WHOLE_PAGES) !== 0 ? -1 : orderOf(stride, pageSize);
+  const orderMax = (flags & SLAB_SINGLE_FRAME) !== 0 ? 0 : ORDER_MAX;
+  const order = (flags & SLAB_WHOLE_PAGES) !== 0 ? -1 : orderOf(stride, pageSize, orderMax);
   const exact = order < 0;
   const frames = exact ? Math.ceil(stride / pageSize) : 2 ** order;
   const objects = exact ? 1 : Math.floor((frames * pageSize) / stride);

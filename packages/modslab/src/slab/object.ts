@@ -25,6 +25,7 @@ import {
   KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
+  KIND_VMALLOC,
   kindOf,
   PAGE_FLAGS,
   PAGE_HEAD,
@@ -64,6 +65,9 @@ function refuse(metadata: Metadata, address: number, page: number, table: CacheT
       `${hex(address)} lies in pages, not in an object: freePages gives them back`,
       address,
     );
+  }
+  if (kindOf(flags) === KIND_VMALLOC) {
+    throw new SlabError('EFAULT', `${hex(address)} lies in a vmalloc area, not in an object`, address);
   }
   if (!isFree) {
     const object = m[page + PAGE_HEAD] * 2 ** metadata.layout.pageShift;

@@ -97,7 +97,7 @@ import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB } from './flags.ts';
+import { SLAB, SLAB_LOCAL_PAGES } from './flags.ts';
 import { checkObject } from './object.ts';
 import type {
   Address,
@@ -469,12 +469,17 @@ export class Sheaves implements SlabAllocator {
     }
   }
 
-  /** Everything that is cached anywhere within reach goes back to the page allocator. */
-  drainAll(): void {
+  /**
+   * Everything that is cached anywhere within reach goes back to the page allocator; without `userCode`, not where that is
+   * one of a single thread, with functions of the user's.
+   */
+  drainAll(userCode: boolean): void {
+    const { m, metadata } = this;
     this.closeAll();
     for (const cache of this.table.ready()) {
       this.drainBarns(cache);
-      this.base.shrink(cache);
+      const isLocal = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_LOCAL_PAGES) !== 0;
+      if (userCode || !isLocal) this.base.shrink(cache);
     }
   }
 

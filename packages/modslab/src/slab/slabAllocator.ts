@@ -25,6 +25,8 @@ export interface SlabCounts {
   live: number;
   /** Objects in sheaves and barns. */
   cached: number;
+  /** Objects that wait for a grace period. */
+  waiting: number;
   /** Objects free in their slabs. */
   free: number;
   slabs: number;

@@ -59,7 +59,7 @@ import {
 } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf, entryOf } from '../memory/entry.ts';
-import { hex, SlabError } from '../memory/errors.ts';
+import { hex, invalid, SlabError } from '../memory/errors.ts';
 import { GFP, GFP_BOUNDED, type GfpFlags } from '../memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
@@ -90,6 +90,7 @@ import {
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import { wakeWaiters } from '../memory/waiters.ts';
+import { kindOfStack, USER } from '../page/derivePageAllocator.ts';
 import {
   CACHED,
   CLAIM_FROZEN,
@@ -129,6 +130,7 @@ import {
   type CacheTable,
   CONSTRUCTOR_FUNCTION,
   CONSTRUCTOR_NONE,
+  CONSTRUCTOR_TEMPLATE,
   cacheTableOf,
   firstEntryOf,
   firstStateAt,
@@ -139,8 +141,10 @@ import { Charges } from './charge.ts';
 import { compact } from './compact.ts';
 import { countObjects } from './count.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB, SLAB_WHOLE_PAGES } from './flags.ts';
+import { SLAB, SLAB_LOCAL_PAGES, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES } from './flags.ts';
+import { slabGeometry } from './geometry.ts';
 import { checkObject } from './object.ts';
+import { PageSources } from './pageSources.ts';
 import type {
   Address,
   AddressArray,
@@ -149,6 +153,7 @@ import type {
   SlabAllocator,
   SlabCounts,
 } from './slabAllocator.ts';
+import { type Collected, collectWaiting, listWaiting } from './waiting.ts';
 
 /** Times that a holder collects pending objects before it leaves the rest to the next one. */
 const COLLECT_TRIES = 2;
@@ -169,8 +174,10 @@ export class Slabifier implements SlabAllocator {
   private readonly s: Uint8Array;
   private readonly metadata: Metadata;
   private readonly cpu: Cpu;
-  /** Where slabs come from: any derivation. */
-  private readonly pages: PageAllocator;
+  /** Where slabs come from, by the flags of their cache. */
+  private readonly sources: PageSources;
+  private readonly runsUserCode: boolean;
+  /** The heap's own frames, at the bottom of it. */
   readonly frames: FrameAllocator;
   private readonly data: DataMemory;
   /** What this CPU's charges to groups go through. */
@@ -184,6 +191,9 @@ export class Slabifier implements SlabAllocator {
   private readonly constructors: Map<number, { generation: number; run: (address: Address) => void }> =
     new Map();
 
+  /** Caches of this thread's own page allocator, by number: the generation that they are of. */
+  private readonly local: Map<number, number> = new Map();
+
   constructor(pages: PageAllocator, table?: CacheTable) {
     const { metadata, cpu, data } = pages.frames;
     this.metadata = metadata;
@@ -191,8 +201,11 @@ export class Slabifier implements SlabAllocator {
     this.s = metadata.s;
     this.cpu = cpu;
     this.data = data;
-    this.pages = pages;
+    this.sources = new PageSources(pages);
+    this.runsUserCode = kindOfStack(pages) === USER;
     this.frames = pages.frames;
+    // Waiting objects are everybody's: any slabifier of this CPU can free them when memory is short.
+    this.frames.collectObjects ??= () => this.collectWaiting().objects;
     this.pageAllocatorName = pages.name;
     this.mine = ownerBits(cpu.owner);
     this.spread = cpu.node;
@@ -202,8 +215,21 @@ export class Slabifier implements SlabAllocator {
   }
 
   create(spec: CacheSpec): number {
-    const id = this.table.create(spec);
+    const flags = spec.flags | this.sources.implied;
+    // What the flags ask for is derived first: a stack that cannot carry it says so before there is a cache.
+    this.sources.of(flags);
+    const { pageShift } = this.metadata.layout;
+    const { frames } = slabGeometry(spec.size, spec.align, flags, pageShift);
+    if ((flags & SLAB_SINGLE_FRAME) !== 0 && frames > 1) {
+      invalid(
+        `cache '${spec.name}': '${this.pageAllocatorName}' has no adjacent frames for an object of ${spec.size} bytes`,
+        spec.name,
+      );
+    }
+    this.sweepLocal();
+    const id = this.table.create({ ...spec, flags });
     this.last[id] = 0;
+    if ((flags & SLAB_LOCAL_PAGES) !== 0) this.local.set(id, this.table.generation(id));
     if (typeof spec.ctor === 'function') this.register(id, spec.ctor);
     return id;
   }
@@ -314,6 +340,12 @@ export class Slabifier implements SlabAllocator {
     }
   }
 
+  /** The page allocator that slabs of the cache come from, with its derivations. */
+  pageAllocatorOf(cache: number): string {
+    const { name } = this.sources.of(this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS]);
+    return this.knowsPages(cache) ? name : `(another thread's):${name}`;
+  }
+
   objectSize(cache: number): number {
     return this.m[cacheAt(this.metadata.layout, cache) + C_SIZE];
   }
@@ -354,7 +386,19 @@ export class Slabifier implements SlabAllocator {
   construct(cache: number, gfp: GfpFlags, node: number): boolean {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
-    if (m[descriptor + C_CONSTRUCTOR] !== CONSTRUCTOR_FUNCTION || (gfp & GFP_BOUNDED) !== 0) return false;
+    const isFunction = m[descriptor + C_CONSTRUCTOR] === CONSTRUCTOR_FUNCTION;
+    const pagesAreKnown = this.knowsPages(cache);
+    if ((!isFunction && pagesAreKnown && !this.runsUserCode) || (gfp & GFP_BOUNDED) !== 0) return false;
+    if (!pagesAreKnown) {
+      const name = this.table.name(cache);
+      throw new SlabError(
+        'EINVAL',
+        `cache '${name}' has a page allocator of its own, which this thread does not know`,
+        undefined,
+        name,
+      );
+    }
+    if (!isFunction) return this.makeSlab(cache, gfp, node);
     const constructor = this.constructors.get(cache);
     if (constructor?.generation !== this.table.generation(cache)) {
       const name = this.table.name(cache);
@@ -373,7 +417,32 @@ export class Slabifier implements SlabAllocator {
     return true;
   }
 
+  /** Makes a slab out of frames that user code has to do with, and lets go of it. False without memory. */
+  private makeSlab(cache: number, gfp: GfpFlags, node: number): boolean {
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    const head = this.publishSlab(cache, gfp, node, CLAIM_NEW);
+    if (head === 0) return false;
+    if (this.m[descriptor + C_CONSTRUCTOR] === CONSTRUCTOR_TEMPLATE) this.copyTemplate(cache, head);
+    this.letGo(cache, head, this.m[descriptor + C_OBJECTS], true);
+    return true;
+  }
+
+  /** Whether this thread has the page allocator that the cache's slabs come from. */
+  private knowsPages(cache: number): boolean {
+    const flags = this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS];
+    return (flags & SLAB_LOCAL_PAGES) === 0 || this.local.get(cache) === this.table.generation(cache);
+  }
+
+  /** Gives back the slabs of destroyed caches whose page allocator only this thread knows, as objects come home. */
+  private sweepLocal(): void {
+    for (const [cache, generation] of this.local) {
+      if (this.table.generation(cache) !== generation) this.local.delete(cache);
+      else if (this.table.isDying(cache)) this.shrink(cache);
+    }
+  }
+
   shrink(cache: number, move?: MoveObject): number {
+    if (!this.knowsPages(cache)) return 0;
     const before = this.cpu.counted(N_SLABS_FREED);
     this.releaseEmpty(cache);
     if (move !== undefined && compact(this, cache, move) > 0) this.releaseEmpty(cache);
@@ -409,6 +478,7 @@ export class Slabifier implements SlabAllocator {
   destroy(cache: number): void {
     if (!giveUpCache(this, cache)) return;
     this.shrink(cache);
+    this.sweepLocal();
     this.constructors.delete(cache);
     this.last[cache] = 0;
   }
@@ -599,6 +669,7 @@ export class Slabifier implements SlabAllocator {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     const bitmap = partialAt(metadata.layout, cache);
+    const isLocal = (m[descriptor + C_FLAGS] & SLAB_LOCAL_PAGES) !== 0;
     if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);
     const keeps = this.table.isReady(cache) && (m[descriptor + C_FLAGS] & SLAB_WHOLE_PAGES) === 0;
     const slots = keeps ? parkedMax(m[descriptor + C_SIZE], metadata.layout.pageShift) : 0;
@@ -609,10 +680,12 @@ export class Slabifier implements SlabAllocator {
       const parked = CLAIM_USED | ownerBits(OWNER_PARKED) | m[descriptor + C_OBJECTS];
       Atomics.store(m, pageAt(metadata.layout, head) + PAGE_CLAIM, parked);
       // Destroyed in the meantime: whoever did that may have looked before the slab stood in the slot.
-      if (!this.table.isReady(cache)) this.shrink(cache);
+      if (!this.table.isReady(cache) && !isLocal) this.shrink(cache);
       return;
     }
-    this.releaseSlab(cache, head);
+    // User code does not run here, in the middle of a drain: the slab stays until its cache is shrunk.
+    if (isLocal) this.letGo(cache, head, m[descriptor + C_OBJECTS], true);
+    else this.releaseSlab(cache, head);
   }
 
   /** Claims a parked slab of the cache, on that node; its frame, or 0. */
@@ -655,6 +728,19 @@ export class Slabifier implements SlabAllocator {
     if (node !== NODE_ANY) return node;
     if ((gfp & GFP.THISNODE) !== 0) return this.cpu.node;
     return this.m[cacheAt(this.metadata.layout, cache) + C_NODE];
+  }
+
+  /** Frees the objects whose grace period is over; see slab/waiting.ts. */
+  collectWaiting(): Collected {
+    return collectWaiting(this.frames, this);
+  }
+
+  collectHeld(cache: number, head: number, collect: () => number): number {
+    if (!this.claim(head, cache)) return -1;
+    const collected = collect();
+    const count = this.m[pageAt(this.metadata.layout, head) + PAGE_CLAIM] & COUNT_MASK;
+    this.letGo(cache, head, count + collected, false);
+    return collected;
   }
 
   /**
@@ -743,6 +829,7 @@ export class Slabifier implements SlabAllocator {
       this.releaseSlab(cache, head);
       return;
     }
+    listWaiting(metadata, cache, head);
     const states = firstStateAt(m, descriptor, head);
     let count = 0;
     for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
@@ -821,7 +908,7 @@ export class Slabifier implements SlabAllocator {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     const kind = m[descriptor + C_CONSTRUCTOR];
-    if (kind === CONSTRUCTOR_FUNCTION) return 0;
+    if (kind === CONSTRUCTOR_FUNCTION || this.runsUserCode || !this.knowsPages(cache)) return 0;
     const head = this.publishSlab(cache, gfp, node, kind === CONSTRUCTOR_NONE ? 0 : CLAIM_NEW);
     if (head === 0) return 0;
     if (kind !== CONSTRUCTOR_NONE) this.copyTemplate(cache, head);
@@ -832,12 +919,12 @@ export class Slabifier implements SlabAllocator {
 
   /** Allocates the frames of a slab and makes them one, claimed by this CPU, with no object counted as FREE yet. */
   private publishSlab(cache: number, gfp: GfpFlags, node: number, claimFlags: number): number {
-    const { m, metadata, pages } = this;
+    const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     const frames = m[descriptor + C_FRAMES];
-    const zone = (m[descriptor + C_FLAGS] & SLAB.CACHE_DMA) !== 0 ? GFP.DMA : 0;
+    const pages = this.sources.of(m[descriptor + C_FLAGS]);
     const at = node === NODE_ANY ? this.spreadNode(m[descriptor + C_FLAGS]) : node;
-    const head = pages.allocateExact(frames, 2 ** m[descriptor + C_ORDER], gfp | zone, at);
+    const head = pages.allocateExact(frames, 2 ** m[descriptor + C_ORDER], gfp, at);
     if (head === 0) return 0;
     const page = pageAt(metadata.layout, head);
     const single = m[descriptor + C_OBJECTS] === 1;
@@ -870,10 +957,28 @@ export class Slabifier implements SlabAllocator {
   /** Gives the frames of a claimed, empty slab, whose partial bit is clear, back to the page allocator. */
   releaseSlab(cache: number, head: number): void {
     const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
     killPoint('slab.unpublished');
     if (this.last[cache] === head) this.last[cache] = 0;
+    const pages = this.sources.of(m[descriptor + C_FLAGS]);
+    if (this.runsUserCode) this.releaseByUser(cache, head, pages);
+    else pages.freeExact(head, m[descriptor + C_FRAMES]);
     this.cpu.count(N_SLABS_FREED);
-    this.pages.freeExact(head, m[cacheAt(metadata.layout, cache) + C_FRAMES]);
+  }
+
+  /** A destructor of the user's may throw: then the slab is still there, and is let go of. */
+  private releaseByUser(cache: number, head: number, pages: PageAllocator): void {
+    const { m, metadata } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const page = pageAt(metadata.layout, head);
+    try {
+      pages.freeExact(head, m[descriptor + C_FRAMES]);
+    } catch (error) {
+      const isOurs = ownerBits(ownerOf(m[page + PAGE_CLAIM])) === this.mine;
+      if (isOurs && m[page + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache))
+        this.letGo(cache, head, m[descriptor + C_OBJECTS], true);
+      throw error;
+    }
   }
 
   private copyTemplate(cache: number, head: number): void {

@@ -17,7 +17,7 @@ import {
   windowBytes,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
-import { KIND_LARGE, KIND_PAGES, kindOf, PAGE_FLAGS, PAGE_RUN } from '../page/page.ts';
+import { KIND_LARGE, KIND_PAGES, KIND_VMALLOC, kindOf, PAGE_FLAGS, PAGE_RUN } from '../page/page.ts';
 import { countAllObjects } from '../slab/count.ts';
 
 /** All in bytes. */
@@ -36,7 +36,7 @@ export interface MemInfo {
   peakFootprint: number;
   /** Of the metadata buffer, what the heap's present frames need (the rest is reserved, not touched). */
   metadata: number;
-  /** Live objects, each as large as its class; large objects and pages with all their frames. */
+  /** Live objects, each as large as its class; large objects, pages and vmalloc areas with all their frames. */
   live: number;
 }
 
@@ -83,7 +83,8 @@ function runBytes(metadata: Metadata, frames: number): number {
   for (let pfn = layout.startFrame; pfn < frames; pfn++) {
     const page = pageAt(layout, pfn);
     const kind = kindOf(m[page + PAGE_FLAGS]);
-    if (kind === KIND_LARGE || kind === KIND_PAGES) bytes += m[page + PAGE_RUN] * 2 ** layout.pageShift;
+    if (kind === KIND_LARGE || kind === KIND_PAGES || kind === KIND_VMALLOC)
+      bytes += m[page + PAGE_RUN] * 2 ** layout.pageShift;
   }
   return bytes;
 }

@@ -3,11 +3,10 @@
  * 2.1. Counted from state bytes, so objects in sheaves are not taken for live ones.
  */
 
-import { C_CAPACITY, C_FLAGS, C_FRAMES, C_OBJECTS, C_STRIDE, cacheAt } from '../memory/layout.ts';
+import { C_CAPACITY, C_FRAMES, C_OBJECTS, C_STRIDE, cacheAt } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import type { CacheTable } from '../slab/cacheTable.ts';
 import { countAllObjects } from '../slab/count.ts';
-import { SLAB } from '../slab/flags.ts';
 
 /** One cache. */
 export interface SlabinfoRow {
@@ -34,7 +33,11 @@ export interface SlabinfoRow {
 }
 
 /** Rows of all caches. Cost: O(frames + objects). */
-export function slabinfo(metadata: Metadata, table: CacheTable, pageAllocator: string): SlabinfoRow[] {
+export function slabinfo(
+  metadata: Metadata,
+  table: CacheTable,
+  pageAllocatorOf: (cache: number) => string,
+): SlabinfoRow[] {
   const { m, layout } = metadata;
   const counts = countAllObjects(metadata);
   // A merged cache has no slabs: its objects are in the row of the cache that it shares slabs with.
@@ -42,7 +45,6 @@ export function slabinfo(metadata: Metadata, table: CacheTable, pageAllocator: s
   return own.map((id) => {
     const cache = cacheAt(layout, id);
     const { live, cached, slabs, partial, active } = counts[id];
-    const dma = (m[cache + C_FLAGS] & SLAB.CACHE_DMA) !== 0;
     return {
       name: table.name(id),
       objects: live,
@@ -51,7 +53,7 @@ export function slabinfo(metadata: Metadata, table: CacheTable, pageAllocator: s
       partialSlabs: partial,
       activeSlabs: active,
       order: Math.ceil(Math.log2(m[cache + C_FRAMES])),
-      allocator: dma ? `dma:${pageAllocator}` : pageAllocator,
+      allocator: pageAllocatorOf(id),
       cached,
       objectsPerSlab: m[cache + C_OBJECTS],
       framesPerSlab: m[cache + C_FRAMES],

@@ -58,6 +58,8 @@ class Detours {
     else if (point.startsWith('cpu.')) this.comeAndGo();
     else if (point.startsWith('reap.')) this.reapCorpse();
     else if (point === 'memory.grown') this.grow();
+    else if (point.startsWith('vmalloc.')) this.mapAndUnmap();
+    else if (/^(rcu|deferred|waiting)[.]/.test(point)) this.readAndDefer();
     else this.flush();
   }
 
@@ -90,6 +92,22 @@ class Detours {
   private leaveCached(heap: Heap): void {
     const some = Array.from({ length: 30 }, () => heap.kmalloc(8 + this.random.below(1000)));
     for (const address of some) heap.kfree(address);
+  }
+
+  /** A read section, then objects of a slab, and one with pages of its own, that wait for a grace period. */
+  private readAndDefer(): void {
+    const { heap } = this.task;
+    heap.rcuReadLock();
+    heap.rcuReadUnlock();
+    for (let i = 0; i < 70; i++) heap.kfreeRcu(heap.kmalloc(i === 7 ? 40_000 : 100));
+    heap.shrink();
+  }
+
+  /** An area comes and goes. */
+  private mapAndUnmap(): void {
+    const { heap } = this.task;
+    const area = heap.vmalloc(3 * heap.pageSize);
+    if (area !== null) heap.vfree(area);
   }
 
   /** Half as much as the heap has: more than is free. */

@@ -10,6 +10,7 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addBench } from './bench/command.ts';
+import { addCachelines } from './cachelines/command.ts';
 import { addReplay } from './replay/command.ts';
 import { addSizes } from './sizes/command.ts';
 import { printable } from './trace/errors.ts';
@@ -47,6 +48,7 @@ function createProgram(): Command {
   addReplay(program, report);
   addBench(program, report);
   addSizes(program, report);
+  addCachelines(program);
   return program;
 }
 

@@ -38,6 +38,7 @@ export { dmaifySlabAllocator } from './slab/dmaifySlab.ts';
 export { type SlabGeometry, slabGeometry } from './slab/geometry.ts';
 export { type NumaPolicy, NumaSlab, numaSlab } from './slab/numaSlab.ts';
 export { PageSlab, pageSlab } from './slab/pageSlab.ts';
+export { rcuifySlabAllocator } from './slab/rcuifySlab.ts';
 export { Sheaves, sheaved } from './slab/sheaves.ts';
 export type {
   Address,

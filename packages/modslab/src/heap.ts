@@ -60,6 +60,7 @@ import {
   nodeOf,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
+  PAGE_SHIFT_TINY,
   pageAt,
   VERSION,
 } from './memory/layout.ts';
@@ -108,6 +109,8 @@ const NODES_MAX = 64;
 const CACHES_MAX = 4096;
 /** A heap has at least as many frames as this at its largest, unless its pages have the smallest or largest size. */
 const FRAMES_SHIFT = 10;
+/** Below 512 KiB pages are smaller than 4 KiB, so that a heap has about this many, down to 64 KiB. */
+const TINY_FRAMES_SHIFT = 7;
 
 export interface HeapOptions {
   /** Bytes at the start (default 16 MiB; with `memory`, what it has). */
@@ -122,7 +125,7 @@ export interface HeapOptions {
   end?: number;
   /** False: plain ArrayBuffers, one thread, the same API. Default: shared where the platform can. */
   shared?: boolean;
-  /** Bytes of a page frame: a power of two, 4096 … 65536. Default: by `maxSize`. */
+  /** Bytes of a page frame: a power of two, 4096 … 65536. Default: by `maxSize`; less than 4096 below 512 KiB. */
   pageSize?: number;
   /** Most threads attached at once (default 64, at most 1024). */
   cpus?: number;
@@ -256,7 +259,9 @@ function resolveWindow(options: HeapOptions): Window {
 
 function resolvePageShift(options: HeapOptions, maxSize: number): number {
   if (options.pageSize === undefined) {
-    return Math.min(PAGE_SHIFT_MAX, Math.max(PAGE_SHIFT_MIN, Math.floor(Math.log2(maxSize)) - FRAMES_SHIFT));
+    const log = Math.floor(Math.log2(maxSize));
+    const shift = Math.min(PAGE_SHIFT_MAX, Math.max(PAGE_SHIFT_MIN, log - FRAMES_SHIFT));
+    return Math.max(PAGE_SHIFT_TINY, Math.min(shift, log - TINY_FRAMES_SHIFT));
   }
   checkPowerOfTwo('pageSize', options.pageSize, 2 ** PAGE_SHIFT_MIN, 2 ** PAGE_SHIFT_MAX);
   return Math.log2(options.pageSize);

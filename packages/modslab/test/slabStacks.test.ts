@@ -10,6 +10,7 @@ import {
   numaSlab,
   type PageAllocator,
   pageSlab,
+  rcuifySlabAllocator,
   reclaimable,
   type SlabAllocator,
   sheaved,
@@ -56,7 +57,10 @@ function legalStacks(): Stack[] {
   const dmaLast = withSheaves
     .filter(({ name }) => name.startsWith('sheaved') && !name.includes('dma') && !name.includes('numa'))
     .map((on) => layer('dma', on, dmaifySlabAllocator));
-  return [...withSheaves, ...dmaLast];
+  const withRcu = withSheaves
+    .filter(({ name }) => !name.includes('dma') && !name.includes('page_slab'))
+    .map((on) => layer('rcu', on, rcuifySlabAllocator));
+  return [...withSheaves, ...dmaLast, ...withRcu];
 }
 
 const STACKS = legalStacks();
@@ -195,6 +199,10 @@ test('stacks that make no sense are refused, with the reason', () => {
     [/no slabs of its own/, () => dmaifySlabAllocator(kmalloc)],
     [/already/, () => kmallocSlabAllocator(kmalloc)],
     [/no policy/, () => kmallocSlabAllocator(numaSlab(base))],
+    [/before its grace period/, () => sheaved(rcuifySlabAllocator(base))],
+    [/wait for a grace period already/, () => rcuifySlabAllocator(rcuifySlabAllocator(base))],
+    [/use kfreeRcu/, () => rcuifySlabAllocator(kmalloc)],
+    [/kfree would not wait/, () => kmallocSlabAllocator(rcuifySlabAllocator(base))],
     [/no DMA zone/, () => dmaifySlabAllocator(smallHeap().slabAllocator)],
     [/no policy 'nearest'/, () => numaSlab(base, { policy: 'nearest' as 'local' })],
     [/takes one node/, () => numaSlab(base, { policy: 'preferred' })],
@@ -219,6 +227,28 @@ test('dma: every object lies in the DMA zone, and there are no more than fit', (
       ?.allocator.startsWith('dma:'),
     true,
   );
+});
+
+test('rcu: what is freed is handed out again only when no reader can hold it, whoever frees it', () => {
+  const heap = smallHeap({ size: MIB, maxSize: MIB });
+  const reader = Heap.attach(heap.handle);
+  const allocator = rcuifySlabAllocator(sheaved(slabifier(heap.pageAllocator)));
+  const cache = allocator.create(spec('read', 2048));
+  const all = exhaust(() => allocator.alloc(cache, 0));
+  reader.rcuReadLock();
+  const [mine, kfreed] = all;
+  heap.view(mine, 8).fill(7);
+  allocator.free(cache, mine);
+  heap.kfree(kfreed);
+  thrownBy('EDOUBLEFREE', () => heap.kfree(mine));
+  assert.equal(allocator.alloc(cache, 0), 0, 'a reader may still look at them');
+  assert.ok(reader.view(mine, 8).every((byte) => byte === 7));
+  assertSound(heap);
+  reader.rcuReadUnlock();
+  heap.shrink();
+  assert.deepEqual(new Set(exhaust(() => allocator.alloc(cache, 0))), new Set([mine, kfreed]));
+  reader.detach();
+  assertSound(heap);
 });
 
 test('numa: policies place objects; a node that is named has the last word', () => {

@@ -12,7 +12,7 @@ import { entryOf } from '../memory/entry.ts';
 import { checkInteger, hex, invalid, SlabError } from '../memory/errors.ts';
 import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import { C_MERGED, C_OBJECTS, C_STATE, cacheAt, PAGE_WORDS_SHIFT } from '../memory/layout.ts';
-import { ALIAS_SHIFT, aliasOf, isLive, LIVE } from '../page/page.ts';
+import { ALIAS_SHIFT, aliasOf, CACHE_MASK, isLive, LIVE } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { firstStateAt, stateAt } from '../slab/cacheTable.ts';
 import { forEachSlab } from '../slab/count.ts';
@@ -81,19 +81,17 @@ export class MergedCache extends KmemCache {
   override free(address: Address): void {
     const { sheaves, metadata } = this.context;
     const { m, s, layout } = metadata;
+    const pfn = address >>> layout.pageShift;
+    const slot = this.shared << HOT_SHIFT;
+    const isUsable = m[this.descriptor + C_STATE] === this.stateWord;
+    if (isUsable && pfn < layout.maxFrames && address >>> 0 === address) {
+      const page = (layout.vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+      if ((m[page] & CACHE_MASK) === slot && sheaves.pushMarked(slot, page, address, this.own)) return;
+    }
     if (address === 0) return;
     this.checkUsable();
-    const state = this.check(address);
-    s[state] = LIVE;
-    const page = layout.vmemMap + ((address >>> layout.pageShift) << PAGE_WORDS_SHIFT);
-    const slot = this.shared << HOT_SHIFT;
-    if (m[page] !== 0 && sheaves.push(slot, page, address)) return;
+    s[this.check(address)] = LIVE;
     sheaves.freeSlow(address, this.shared);
-  }
-
-  override allocBulk(out: AddressArray, n?: number, gfp: GfpFlags = 0): number {
-    // Slot 0 is no cache's: each object comes through `alloc`, which marks it.
-    return this.context.kmalloc.allocateAll(0, out, checkBulk(out, n), () => this.alloc(gfp));
   }
 
   override freeBulk(addresses: AddressArray, n?: number): void {

@@ -197,6 +197,8 @@ export const TABLE_SHIFT = 9;
 export const TABLE_ENTRIES: number = 1 << TABLE_SHIFT;
 
 export const PAGE_SHIFT_MIN = 12;
+/** Pages of heaps below 512 KiB, which would have too few of 4 KiB: as many as carry every size class that must be. */
+export const PAGE_SHIFT_TINY = 9;
 export const PAGE_SHIFT_MAX = 16;
 export const CPUS_MAX = 1024;
 export const CACHES_DEFAULT = 256;

@@ -13,7 +13,7 @@
  */
 
 import { assert } from '../memory/assert.ts';
-import { GRANULE_SHIFT } from '../memory/layout.ts';
+import { GRANULE_SHIFT, PAGE_SHIFT_MIN } from '../memory/layout.ts';
 import { SLAB, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
 
 /** Largest order of a slab with several objects; what the reciprocal is exact for. */
@@ -48,7 +48,15 @@ export interface SlabGeometry {
  * Sheaf capacities by object size: Linux's, twice that for small objects (a batch of 1,000 then takes half the time),
  * less for what is larger than its largest slab objects.
  */
-function sheafCapacity(stride: number): number {
+function sheafCapacity(stride: number, pageShift: number): number {
+  const whole = wholeCapacity(stride);
+  // A tiny heap cannot spare more than a slab's worth: a refill would make slabs for objects that nobody may ask for.
+  return pageShift < PAGE_SHIFT_MIN
+    ? Math.max(2, Math.min(whole, Math.floor(2 ** pageShift / stride)))
+    : whole;
+}
+
+function wholeCapacity(stride: number): number {
   if (stride < 256) return 124;
   if (stride < 1024) return 28;
   if (stride < 4096) return 12;
@@ -119,6 +127,6 @@ export function slabGeometry(size: number, align: number, flags: SlabFlags, page
     offsetMask: 2 ** slabShift - 1,
     stateRegion: stateShift - (exact ? 0 : order),
     stateShift,
-    capacity: sheafCapacity(stride),
+    capacity: sheafCapacity(stride, pageShift),
   };
 }

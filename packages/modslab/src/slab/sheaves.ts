@@ -259,6 +259,19 @@ export class Sheaves implements SlabAllocator {
     return i;
   }
 
+  /** `push` with its checks of an object whose state is `own`, not LIVE: one of a merged cache (kmalloc/merge.ts). */
+  pushMarked(slot: number, page: number, address: Address, own: number): boolean {
+    const { m, s } = this;
+    const offset = (address - m[page | PAGE_BASE]) | 0;
+    const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+    const state = (m[page | PAGE_STATES] + index) | 0;
+    if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== own) return false;
+    s[state] = LIVE;
+    if (this.push(slot, page, address) || this.pushSpare(slot, page, address)) return true;
+    s[state] = own;
+    return false;
+  }
+
   /** After `pop` found nothing: once more, if a spare is full. Still no Atomics. */
   popSpare(slot: number): Address {
     if (this.hot[slot | FULL] === 0) return 0;
@@ -328,7 +341,16 @@ export class Sheaves implements SlabAllocator {
     return this.base.allocNode(cache, gfp, node);
   }
 
+  /** Fast path as `kfree`'s: no Atomics, all checks. */
   free(cache: number, address: Address): void {
+    const { layout } = this.metadata;
+    const pfn = address >>> layout.pageShift;
+    if (pfn < layout.maxFrames && address >>> 0 === address) {
+      const page = pageAt(layout, pfn);
+      const slot = cache << HOT_SHIFT;
+      const isOurs = (this.m[page | PAGE_FLAGS] & CACHE_MASK) === slot;
+      if (isOurs && (this.push(slot, page, address) || this.pushSpare(slot, page, address))) return;
+    }
     this.enterSlowPath();
     this.takeBack(checkObject(this.metadata, address, cache, this.table), address);
   }

@@ -163,7 +163,7 @@ const CLAIM_TRIES = 4;
 /** Empty slabs that a cache keeps, in all: Linux's min_partial, scaled so that it means as many bytes. */
 export function parkedMax(size: number, pageShift: number): number {
   const linux = Math.min(10, Math.max(5, Math.floor(Math.log2(size) / 2)));
-  return Math.max(1, Math.min(PARKED_MAX, linux >>> (pageShift - PAGE_SHIFT_MIN)));
+  return Math.max(1, Math.min(PARKED_MAX, linux >>> Math.max(0, pageShift - PAGE_SHIFT_MIN)));
 }
 
 export class Slabifier implements SlabAllocator {

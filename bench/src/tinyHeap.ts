@@ -1,0 +1,87 @@
+/**
+ * How much of a tiny heap's bytes programs get as objects, `npm run bench:tiny`: objects of mixed sizes, as the traces of
+ * real programs have them (packages/cli/traces), are allocated until the heap refuses for the first time; then some are freed
+ * at random and others allocated, and the largest share so far counts. Each by page size; the default is marked.
+ */
+
+import { Heap, type HeapOptions } from 'modslab';
+
+/** Share of requests up to each size, over all traces. */
+const SHARES: readonly (readonly [number, number])[] = [
+  [16, 0.2],
+  [32, 0.45],
+  [64, 0.68],
+  [128, 0.8],
+  [256, 0.92],
+  [512, 0.96],
+  [1024, 0.98],
+  [2048, 1],
+];
+const SEEDS = 8;
+const STEPS = 20_000;
+
+class Sizes {
+  private x: number;
+
+  constructor(seed: number) {
+    this.x = seed * 7919;
+  }
+
+  random(): number {
+    this.x ^= this.x << 13;
+    this.x ^= this.x >>> 17;
+    this.x ^= this.x << 5;
+    return (this.x >>> 0) / 2 ** 32;
+  }
+
+  next(): number {
+    const at = this.random();
+    const [most] = SHARES.find(([, share]) => at <= share) ?? [16, 1];
+    return Math.ceil(most / 2 + (this.random() * most) / 2);
+  }
+}
+
+/** Shares of the heap's bytes: at the first refusal, and the largest under churn. */
+function shares(options: HeapOptions & { size: number }, seed: number): [number, number] {
+  const heap = Heap.create({ ...options, maxSize: options.size, cpus: 2 });
+  const sizes = new Sizes(seed);
+  const live: [number, number][] = [];
+  let bytes = 0;
+  let first = 0;
+  let best = 0;
+  for (let step = 0; step < STEPS; step++) {
+    const size = sizes.next();
+    const address = heap.kmalloc(size);
+    if (address !== 0) {
+      live.push([address, size]);
+      bytes += size;
+      continue;
+    }
+    first ||= bytes;
+    best = Math.max(best, bytes);
+    for (let i = 0; i < 8 && live.length > 0; i++) {
+      const index = Math.floor(sizes.random() * live.length);
+      const [gone, freed] = live[index];
+      live[index] = live[live.length - 1];
+      live.pop();
+      heap.kfree(gone);
+      bytes -= freed;
+    }
+  }
+  return [first / options.size, best / options.size];
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+for (const size of [65_536, 131_072, 262_144, 524_288, 1_048_576]) {
+  for (const pageSize of [undefined, 4096]) {
+    const options = pageSize === undefined ? { size } : { size, pageSize };
+    const all = Array.from({ length: SEEDS }, (_, seed) => shares(options, seed + 1));
+    const mean = (index: 0 | 1): number => all.reduce((sum, each) => sum + each[index], 0) / SEEDS;
+    const actual = Heap.create({ ...options, maxSize: size, cpus: 2 }).pageSize;
+    console.log(
+      `${size / 1024} KiB, pages of ${actual}${pageSize === undefined ? ' (default)' : ''}: ` +
+        `${percent(mean(0))} at the first refusal, ${percent(mean(1))} at best`,
+    );
+  }
+}

@@ -6,9 +6,22 @@
 
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
-import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
+import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
+import { GroupAllocator } from './kmalloc/groupAllocator.ts';
+import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
+import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
-import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
+import { Links } from './kmalloc/link.ts';
+import { Mempool } from './kmalloc/mempool.ts';
+import { merged, mergedInto } from './kmalloc/merge.ts';
+import { MergedCache } from './kmalloc/mergedCache.ts';
+import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
+import {
+  checkSizeClasses,
+  classesForPageSize,
+  SIZE_CLASSES_DEFAULT,
+  type SizeClasses,
+} from './kmalloc/sizeClasses.ts';
 import {
   attachCpu,
   type Cpu,
@@ -16,6 +29,7 @@ import {
   N_SLABS_FREED,
   OFFLINE,
   readTag,
+  readThread,
   statusOf,
 } from './memory/cpu.ts';
 import {
@@ -32,6 +46,7 @@ import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory
 import type { GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
+  C_MERGED,
   C_OBJECTS,
   CACHES_DEFAULT,
   CPU_STATUS,
@@ -39,6 +54,8 @@ import {
   cacheAt,
   cpuAt,
   H_KMALLOC_CACHES,
+  H_MERGE,
+  H_REPORTS,
   nodeOf,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
@@ -53,6 +70,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
@@ -64,12 +82,13 @@ import {
   PAGE_HEAD,
   PAGE_RUN,
 } from './page/page.ts';
-import { FrameAllocator, NODE_ANY } from './page/pageAllocator.ts';
+import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
-import type { SlabFlags } from './slab/flags.ts';
+import { SLAB, type SlabFlags } from './slab/flags.ts';
+import { GroupTable } from './slab/groupTable.ts';
 import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
-import type { Address } from './slab/slabAllocator.ts';
+import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
@@ -108,6 +127,10 @@ export interface HeapOptions {
   caches?: number;
   /** The window that `GFP.DMA` allocates from. */
   dma?: { start: number; end: number };
+  /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
+  sizeClasses?: SizeClasses;
+  /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
+  merge?: boolean;
   /** Options of slab debugging; this version knows '-' (none) only. */
   debug?: string;
 }
@@ -129,6 +152,11 @@ export interface KmemCacheOptions {
   flags?: SlabFlags;
   /** Runs for every object when its slab is made, not at each allocation; or bytes that are copied into it. */
   ctor?: ((addr: Address, heap: Heap) => void) | Uint8Array;
+  /**
+   * For `shrink`: copies an object and changes whatever names it; false if it cannot be moved now. Of this thread only:
+   * others give theirs to `heap.cache(name, { move })`. Both are live objects while it runs; afterwards one is freed.
+   */
+  move?: (from: Address, to: Address, heap: Heap) => boolean;
   /** Preferred node of its slabs. */
   node?: number;
   /** The part of an object that views for users may show. */
@@ -140,7 +168,7 @@ export interface KmemCacheOptions {
 export interface PageInfo {
   /** Page frame number: address / page size. */
   pfn: number;
-  /** What the frame is: `free slab parked large pages tail claimed`. */
+  /** What the frame is: `free slab parked large pages tail waiting claimed`. */
   flags: string;
   /** The name of the cache whose slab it carries. */
   cache?: string;
@@ -163,6 +191,18 @@ export interface CpuInfo {
   tag?: string | number;
   /** Rises by one each time the slot is taken. */
   generation: number;
+  /**
+   * The host's number of the thread that has it (Node: `threadId`); 0 on the main thread, or where the host numbers none.
+   * An online slot without it belongs to a thread that is inside `attach` or `detach`, or died there: it has nothing, so
+   * reaping it is right if the thread is dead and does no harm if it is not.
+   */
+  thread?: number;
+}
+
+/** What this thread's end of the heap is made of. */
+interface HeapContext extends CacheContext {
+  readonly groups: GroupAllocator;
+  readonly links: Links;
 }
 
 interface Window {
@@ -244,21 +284,26 @@ export class Heap {
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly kmallocs: Kmalloc;
-  private readonly context: CacheContext;
+  private readonly context: HeapContext;
 
   private constructor(
     metadata: Metadata,
     memory: HeapMemory,
     tag: string | number | undefined,
-    isNew: boolean,
+    classes: SizeClasses | undefined,
   ) {
     const data = new DataMemory(memory, metadata);
     const cpu = attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
-    const slabifier = new Slabifier(metadata, cpu, data, pages);
-    const sheaves = sheaved(metadata, cpu, slabifier, slabifier.table);
-    if (isNew) createKmallocCaches(metadata, sheaves);
-    const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier.table);
+    const slabifier = new Slabifier(pages);
+    const sheaves = sheaved(slabifier);
+    if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
+    const maxSize = kmallocMaxSize(metadata.layout);
+    const table = new GroupTable(metadata, cpu, pages, slabifier);
+    const reclaim = new Reclaim(metadata, cpu, sheaves, table);
+    const groups = new GroupAllocator(metadata, cpu, data, pages, slabifier, table, reclaim, maxSize);
+    const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim);
+    const links = new Links(metadata, cpu, data, pages, slabifier, kmalloc);
     this.metadata = metadata;
     this.data = data;
     this.thisCpu = cpu;
@@ -266,13 +311,16 @@ export class Heap {
     this.slabifier = slabifier;
     this.sheaves = sheaves;
     this.kmallocs = kmalloc;
-    this.kmallocMaxSize = kmalloc.maxSize;
-    this.context = { metadata, cpu, data, table: slabifier.table, slabifier, sheaves, kmalloc };
+    this.kmallocMaxSize = maxSize;
+    const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links };
+    this.context = { ...common, table: slabifier.table, moves: new Map() };
   }
 
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
   static create(options: HeapOptions = {}): Heap {
     const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
+    const { sizeClasses = SIZE_CLASSES_DEFAULT } = options;
+    checkSizeClasses(sizeClasses);
     if (memory !== undefined) checkMemory(memory);
     checkInteger('cpus', cpus, 1, CPUS_MAX);
     checkInteger('nodes', nodes, 1, NODES_MAX);
@@ -309,8 +357,9 @@ export class Heap {
       dma,
       shared,
     );
+    metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
-    return new Heap(metadata, data, undefined, true);
+    return new Heap(metadata, data, undefined, sizeClasses);
   }
 
   /**
@@ -327,7 +376,7 @@ export class Heap {
         `the handle is of version ${handle.version}, this modslab of ${VERSION}`,
       );
     }
-    return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, false);
+    return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, undefined);
   }
 
   /** What another thread needs for `Heap.attach`. Throws `EINVAL` for an unshared heap: a copy would be silent. */
@@ -359,6 +408,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.pages.rcu.leave();
     this.sheaves.leave();
     this.thisCpu.endLeave();
   }
@@ -373,8 +423,10 @@ export class Heap {
    * given. Throws `EBUSY` for the caller's own CPU, `EINVAL` for no CPU. Cost: O(frames + caches · sheaves).
    */
   reap(cpu: number, generation?: number): ReapReport {
-    const { metadata, thisCpu, pages, slabifier, sheaves } = this;
-    return new Reaper(metadata, thisCpu, pages, slabifier, sheaves, slabifier.table).reap(cpu, generation);
+    const { metadata, thisCpu, pages, slabifier, sheaves, context } = this;
+    const { groups, links } = context;
+    const reaper = new Reaper(metadata, thisCpu, pages, slabifier, sheaves, groups.table, links);
+    return reaper.reap(cpu, generation);
   }
 
   /** All CPU slots that have ever been taken. */
@@ -386,8 +438,12 @@ export class Heap {
       const word = Atomics.load(m, cpuAt(layout, cpu) + CPU_STATUS);
       if (word === 0) continue;
       const tag = readTag(this.metadata, cpu);
-      const info = { cpu, online: statusOf(word) !== OFFLINE, generation: generationOf(word) };
-      infos.push(tag === undefined ? info : { ...info, tag });
+      const online = statusOf(word) !== OFFLINE;
+      const thread = readThread(this.metadata, cpu);
+      const info: CpuInfo = { cpu, online, generation: generationOf(word) };
+      if (tag !== undefined) info.tag = tag;
+      if (thread !== undefined) info.thread = thread;
+      infos.push(info);
     }
     return infos;
   }
@@ -527,17 +583,53 @@ export class Heap {
     this.kmallocs.freePages(addr, order);
   }
 
+  /** The page allocator that derivations begin with (`modslab/framework`), as this thread has it. */
+  get pageAllocator(): PageAllocator {
+    this.thisCpu.checkAttached();
+    return this.pages;
+  }
+
+  /** The slab allocator that kmalloc and the caches stand on, as this thread has it (`modslab/framework`). */
+  get slabAllocator(): SlabAllocator {
+    this.thisCpu.checkAttached();
+    return this.sheaves;
+  }
+
+  /** Begins a read section, or one within another. Outermost: one atomic store. Detaching ends all of them. */
+  rcuReadLock(): void {
+    this.pages.rcu.readLock();
+  }
+
+  /** Ends the read section begun last. Throws `EINVAL` outside of any. Outermost: one atomic store. */
+  rcuReadUnlock(): void {
+    this.pages.rcu.readUnlock();
+  }
+
   /** Creates a cache that every thread can open by its name. */
   createCache(options: KmemCacheOptions): KmemCache {
     this.thisCpu.checkOnline();
-    const { ctor, ...rest } = options;
+    const { ctor, move, ...rest } = options;
+    if (move !== undefined && typeof move !== 'function') throw new TypeError('move must be a function');
     const request = ctor === undefined ? rest : { ...rest, ctor: this.bindConstructor(ctor) };
-    const id = this.sheaves.create(checkCacheRequest(this.metadata, request));
-    return new KmemCache(this.context, id);
+    const spec = checkCacheRequest(this.metadata, request);
+    const { table } = this.slabifier;
+    const id = this.sheaves.create(move === undefined ? merged(this.metadata, table, spec) : spec);
+    if (table.isMerged(id))
+      table.addReference(mergedInto(this.metadata.m[cacheAt(this.metadata.layout, id) + C_MERGED]));
+    return this.handleOf(id, move);
   }
 
-  /** Opens a cache that some thread has created. `ctor`: its constructor, for a thread that may make slabs of it. */
-  cache(name: string, options: { ctor?: (addr: Address, heap: Heap) => void } = {}): KmemCache {
+  /**
+   * Opens a cache that some thread has created. `ctor`: its constructor, for a thread that may make slabs of it. `move`:
+   * this thread's move function for `shrink`.
+   */
+  cache(
+    name: string,
+    options: {
+      ctor?: (addr: Address, heap: Heap) => void;
+      move?: (from: Address, to: Address, heap: Heap) => boolean;
+    } = {},
+  ): KmemCache {
     this.thisCpu.checkOnline();
     const id = this.slabifier.table.find(name);
     if (id === 0) invalid(`there is no cache '${name}'`, name);
@@ -549,21 +641,112 @@ export class Heap {
       }
       this.slabifier.register(id, (address) => ctor(address, this));
     }
-    return new KmemCache(this.context, id);
+    return this.handleOf(id, options.move);
+  }
+
+  /** This thread's handle of cache number `id`. */
+  private handleOf(id: number, move?: (from: Address, to: Address, heap: Heap) => boolean): KmemCache {
+    if (this.slabifier.table.isMerged(id)) {
+      if (move !== undefined) invalid('a merged cache cannot be compacted: create it with SLAB.NO_MERGE');
+      return new MergedCache(this.context, id);
+    }
+    const cache = new KmemCache(this.context, id);
+    if (move !== undefined) cache.setMove((from, to) => move(from, to, this));
+    return cache;
+  }
+
+  /**
+   * A private set of size classes (Linux: `kmem_buckets_create`), which shares no slab with anybody. `sizes`: those of
+   * kmalloc unless given. Any thread opens it by its name with `buckets`.
+   */
+  createBuckets(
+    name: string,
+    options: Omit<KmemCacheOptions, 'name' | 'size' | 'ctor' | 'move'> & { sizes?: SizeClasses } = {},
+  ): KmemBuckets {
+    const { sizes = this.kmallocs.sizes, flags = 0, ...rest } = options;
+    checkSizeClasses(sizes);
+    return createBuckets(this.context, name, sizes, (each, size) =>
+      this.createCache({ ...rest, name: each, size, flags: flags | SLAB.NO_MERGE }),
+    );
+  }
+
+  /** Opens a set of buckets that some thread has created. */
+  buckets(name: string): KmemBuckets {
+    return openBuckets(this.context, name, this.caches());
   }
 
   /** All caches, those of kmalloc included. */
   caches(): KmemCache[] {
     this.thisCpu.checkOnline();
-    return this.slabifier.table.ready().map((id) => new KmemCache(this.context, id));
+    return this.slabifier.table.ready().map((id) => this.handleOf(id));
   }
 
   /** Gives everything that is cached within reach back to the page allocator; how many slabs that released. */
   shrink(): number {
     this.sheaves.enterSlowPath();
     const before = this.thisCpu.counted(N_SLABS_FREED);
-    this.sheaves.drainAll();
+    this.context.reclaim.drain();
     return this.thisCpu.counted(N_SLABS_FREED) - before;
+  }
+
+  /**
+   * Allocates `size` bytes and stores the address into the 32-bit word at `slotAddr`, which lies in a live object of this
+   * heap (a multiple of 4) and holds 0, as one step: if this thread is killed, either the slot has the object or nobody
+   * has, and nothing is lost. The address; 0 without memory. Throws `EBUSY` if the slot is not 0, or stops being so. While the
+   * call is under way the slot may hold an odd number. Straight from a slab: a handful of Atomics.
+   */
+  allocInto(slotAddr: Address, size: number, gfp: GfpFlags = 0): Address {
+    return this.context.links.allocInto(slotAddr, size, gfp);
+  }
+
+  /**
+   * Frees the object whose address the 32-bit word at `slotAddr` holds, and makes the word 0, as one step like `allocInto`.
+   * The address that was freed; 0 if the slot was empty, or another thread was faster. Throws as `kfree` does, and
+   * leaves the slot as it is. While the call is under way the slot may hold an odd number.
+   */
+  freeFrom(slotAddr: Address): Address {
+    return this.context.links.freeFrom(slotAddr);
+  }
+
+  /**
+   * Creates a group: memory that is charged to it can be limited, freed as a whole, and taken over by another group, whoever
+   * allocated it. Every thread can open it by its name. Throws `EINVAL` for a taken name, `ENOMEM` if there are 1,023.
+   */
+  createGroup(options: GroupOptions = {}): Group {
+    this.thisCpu.checkOnline();
+    return createGroup(this.context, options);
+  }
+
+  /** Opens a group that some thread has created. Throws `EINVAL` if there is none of that name. */
+  group(name: string): Group {
+    this.thisCpu.checkOnline();
+    return openGroup(this.context, name);
+  }
+
+  /** All groups but those that another has adopted. */
+  groups(): Group[] {
+    this.thisCpu.checkOnline();
+    return this.context.groups.table.active().map((number) => new Group(this.context, number));
+  }
+
+  /** Sets `min` objects of `size` bytes aside for when there is no memory. Throws `ENOMEM` if there is none now. */
+  createMempool(min: number, size: number): Mempool {
+    return new Mempool(this.context, min, size);
+  }
+
+  /**
+   * Registers a shrinker on this thread: it is asked to free what can be done without before an allocation of this thread
+   * gives up, never with `NOWAIT` or `ATOMIC`. Returns a function that unregisters it.
+   */
+  registerShrinker(shrinker: Shrinker): () => void {
+    this.thisCpu.checkOnline();
+    return this.context.reclaim.register(shrinker);
+  }
+
+  /** Reports of damaged metadata since the heap was made: each slab that was found damaged and frozen counts once. */
+  get reports(): number {
+    this.thisCpu.checkAttached();
+    return Atomics.load(this.metadata.m, H_REPORTS);
   }
 
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
@@ -641,8 +824,12 @@ export class Heap {
 const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) ? memory.buffer : memory);
 
 /** The general caches, in ascending order: cache numbers 1, 2, 3… */
-function createKmallocCaches(metadata: Metadata, sheaves: Sheaves): void {
-  const classes = classesForPageSize(SIZE_CLASSES_2006, 2 ** metadata.layout.pageShift);
+function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeClasses): void {
+  const classes = classesForPageSize(table, 2 ** metadata.layout.pageShift);
+  if (classes.length >= metadata.layout.caches)
+    throw new RangeError(
+      `${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`,
+    );
   for (const size of classes) {
     const name = `kmalloc-${size}`;
     // Powers of two are aligned to themselves: their slabs begin on page frames.
@@ -662,6 +849,7 @@ function pageFlags(kind: number, claim: number): string {
     [KIND_LARGE]: ['large'],
     [KIND_PAGES]: ['pages'],
     [KIND_TAIL]: ['tail'],
+    [KIND_RCU]: ['waiting'],
   };
   return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
 }

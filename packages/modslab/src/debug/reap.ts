@@ -4,22 +4,27 @@
  * The caller vouches for the death. The reaper first makes itself the dead CPU's reaper in its status word, by
  * compare-and-swap, so that two never reap one CPU at once. Then, in this order:
  *
+ *     0  its charge: the row set right                               (slab/charge.ts)
+ *        its link: the slot and the object set right                 (kmalloc/link.ts)
+ *     0  its read section ends                                        (memory/rcu.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
  *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
  *     4  every slab that it holds: recounted and given up            (only now may others take from those)
  *     5  every sheaf that it owns: taken over, its objects put back
  *     6  descriptors of caches that it was creating: given up; those of destroyed caches: emptied
+ *        groups that it owned: given up; those that are being freed: completed
  *     7  its record is cleared, its slot becomes OFFLINE
  *
  * Every step works on what is still the dead CPU's, or by now the reaper's own; so each may be cut short:
  *
  * | killed here           | ⇒ reap of the reaper does this                                                       |
  * |-----------------------|--------------------------------------------------------------------------------------|
- * | anywhere in 1 … 7     | takes over the CPUs whose status word names the dead reaper, runs 1 … 7 for each of   |
+ * | anywhere in 0 … 7     | takes over the CPUs whose status word names the dead reaper, runs 0 … 7 for each of   |
  * |                       | them first, then for the reaper itself                                               |
  */
 
+import type { Links } from '../kmalloc/link.ts';
 import { killPoint } from '../memory/assert.ts';
 import {
   type Cpu,
@@ -54,6 +59,8 @@ import {
   sheavesAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { endReading } from '../memory/rcu.ts';
+import { publishDeferred } from '../page/deferred.ts';
 import {
   CLAIM_OWNER,
   cacheOf,
@@ -61,6 +68,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   kindOf,
   ownerBits,
@@ -72,6 +80,8 @@ import {
 } from '../page/page.ts';
 import type { FrameAllocator } from '../page/pageAllocator.ts';
 import { CACHE_DYING, CACHE_NONE, type CacheTable, cacheStatus, stateAt } from '../slab/cacheTable.ts';
+import { forgetCharge, settleCharge } from '../slab/charge.ts';
+import type { GroupTable } from '../slab/groupTable.ts';
 import type { Sheaves } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 
@@ -91,6 +101,8 @@ export class Reaper {
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly table: CacheTable;
+  private readonly groups: GroupTable;
+  private readonly links: Links;
 
   constructor(
     metadata: Metadata,
@@ -98,7 +110,8 @@ export class Reaper {
     pages: FrameAllocator,
     slabifier: Slabifier,
     sheaves: Sheaves,
-    table: CacheTable,
+    groups: GroupTable,
+    links: Links,
   ) {
     this.metadata = metadata;
     this.m = metadata.m;
@@ -106,7 +119,9 @@ export class Reaper {
     this.pages = pages;
     this.slabifier = slabifier;
     this.sheaves = sheaves;
-    this.table = table;
+    this.table = slabifier.table;
+    this.groups = groups;
+    this.links = links;
   }
 
   /**
@@ -126,7 +141,7 @@ export class Reaper {
     const word = Atomics.load(m, at);
     if (statusOf(word) === OFFLINE || (generation !== undefined && generationOf(word) !== generation))
       return report;
-    if (reaperOf(word) !== 0) return report;
+    if (statusOf(word) === REAPING) return report;
     const claimed = statusWord(REAPING, cpu.owner, generationOf(word));
     if (Atomics.compareExchange(m, at, word, claimed) !== word) return report;
     killPoint('reap.claimed');
@@ -152,6 +167,10 @@ export class Reaper {
   private run(dead: number, report: ReapReport): void {
     const { m, metadata } = this;
     const record = cpuAt(metadata.layout, dead);
+    endReading(metadata, dead);
+    settleCharge(metadata, dead);
+    this.links.finish(dead);
+    killPoint('reap.intents-settled');
     this.finishPending(record, dead);
     this.finishRun(record, dead, report);
     this.forEachSheaf(dead, (_cache, sheaf) => this.dropFreeEntries(sheaf, SHEAF_CAPACITY));
@@ -162,8 +181,11 @@ export class Reaper {
     this.forEachSheaf(dead, (cache, sheaf) => this.takeSheaf(dead, cache, sheaf, report));
     this.drainScratch(record + CPU_SCRATCH, report);
     killPoint('reap.sheaves-flushed');
+    forgetCharge(metadata, dead);
     this.table.abandon(dead + 1);
     this.emptyDyingCaches();
+    this.groups.abandon(dead + 1);
+    this.groups.completeAll();
     clearTag(metadata, dead);
     const word = Atomics.load(m, record + CPU_STATUS);
     Atomics.compareExchange(m, record + CPU_STATUS, word, statusWord(OFFLINE, 0, generationOf(word)));
@@ -241,8 +263,11 @@ export class Reaper {
         report.slabs++;
       } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
         this.releaseRun(pfn, dead, report);
+      } else if (kind === KIND_RCU) {
+        publishDeferred(metadata, pfn);
       } else if (kind === KIND_NONE) {
-        report.pages += this.pages.undoRun(pfn, 1, dead + 1);
+        m[page + PAGE_RUN] = 1;
+        this.releaseRun(pfn, dead, report);
       }
     }
   }

@@ -29,12 +29,18 @@ import {
   C_STATE_SHIFT,
   C_STATES,
   C_STRIDE,
+  CPU_CHARGE,
+  CPU_LINK_ENTRY,
   CPU_PENDING_ENTRY,
   CPU_RUN_HEAD,
   CPU_SCRATCH,
   CPU_STATUS,
   cacheAt,
   cpuAt,
+  G_STATE,
+  GRANULE_SHIFT,
+  GROUPS,
+  groupAt,
   H_FRAMES,
   H_MAGIC,
   H_VERSION,
@@ -52,6 +58,8 @@ import {
 import type { Metadata } from '../memory/metadata.ts';
 import {
   CACHED,
+  CLAIM_DEFERRED,
+  CLAIM_FROZEN,
   CLAIM_LIVE,
   CLAIM_PENDING,
   CLAIM_TAIL,
@@ -63,6 +71,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
@@ -73,6 +82,7 @@ import {
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
+  PAGE_GROUP,
   PAGE_HEAD,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
@@ -83,14 +93,18 @@ import {
   RELEASING,
 } from '../page/page.ts';
 import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
+import { rowSum } from '../slab/charge.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
+import { SLAB } from '../slab/flags.ts';
 import { slabGeometry } from '../slab/geometry.ts';
+import { GROUP_DYING, groupStatus } from '../slab/groupState.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 
 /** An invariant that does not hold. */
 export interface Problem {
-  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT ECORRUPT ESHUTDOWN`. */
+  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT EGROUP
+   * EFROZEN ECORRUPT ESHUTDOWN`. */
   code: string;
   message: string;
   address?: number;
@@ -138,6 +152,7 @@ export class Validator {
       this.checkPartialBits();
       this.checkParked();
       this.checkSheaves();
+      this.checkGroups();
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'ECORRUPT';
       this.problems.push({ code, message: error instanceof Error ? error.message : String(error) });
@@ -149,14 +164,15 @@ export class Validator {
     if (problem !== undefined && this.problems.length < PROBLEMS_MAX) this.problems.push(problem);
   }
 
-  /** Reports what `look` finds if it finds it each time. */
-  private confirm(look: () => Finding): void {
+  /** Reports what `look` finds if it finds it each time; whether it did. */
+  private confirm(look: () => Finding): boolean {
     let finding: Finding;
     for (let i = 0; i < CONFIRMATIONS; i++) {
       finding = look();
-      if (finding === undefined) return;
+      if (finding === undefined) return false;
     }
     this.report(finding);
+    return true;
   }
 
   private addressOfFrame(pfn: number): number {
@@ -192,6 +208,7 @@ export class Validator {
         const idle = !this.cpuIsOnline(id + 1) || id === this.cpu.id;
         if (!idle) return undefined;
         let busy = m[record + CPU_RUN_HEAD] !== 0 || m[record + CPU_PENDING_ENTRY] !== 0;
+        busy ||= m[record + CPU_CHARGE] !== 0 || m[record + CPU_LINK_ENTRY] !== 0;
         for (let i = 1; i <= SCRATCH_CAPACITY; i++)
           busy ||= m[record + CPU_SCRATCH + (i << PAIR_SHIFT)] !== 0;
         return busy
@@ -287,9 +304,24 @@ export class Validator {
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
     }
+    if (kind === KIND_RCU) return this.lookAtDeferred(pfn, page, claim, problem);
     if (kind === KIND_SLAB)
       return (claim & CLAIM_LIVE) === 0 ? undefined : problem('ESLAB', 'a slab is marked LIVE');
     return problem('EFRAME', `is in use, but of kind ${kind}`);
+  }
+
+  /** A run that waits for a grace period. */
+  private lookAtDeferred(
+    pfn: number,
+    page: number,
+    claim: number,
+    problem: (code: string, message: string) => Problem,
+  ): Finding {
+    const { m, metadata } = this;
+    if (claim !== CLAIM_DEFERRED) return problem('ERUN', `a waiting run has claim word ${hex(claim >>> 0)}`);
+    if (!hasBit(m, metadata.layout.deferredBitmap, pfn))
+      return problem('ERUN', 'a run waits for a grace period, but its deferred bit is clear');
+    return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
   }
 
   private lookAtRun(pfn: number, run: number, problem: (code: string, message: string) => Problem): Finding {
@@ -330,11 +362,25 @@ export class Validator {
   private checkSlab(head: number, cache: number): void {
     const { m, metadata } = this;
     const page = pageAt(metadata.layout, head);
-    if (ownerOf(m[page + PAGE_CLAIM]) === OWNER_PARKED) {
-      this.confirm(() => this.lookAtStates(head, cache, page, true));
+    const claim = m[page + PAGE_CLAIM];
+    if ((claim & CLAIM_FROZEN) !== 0) {
+      const name = this.table.name(cache);
+      const address = this.addressOfFrame(head);
+      const message = `slab of '${name}' at ${hex(address)}: was found damaged, and is out of use`;
+      this.report({ code: 'EFROZEN', message, address, cache: name });
       return;
     }
-    this.slabifier.withSlab(cache, head, () => this.report(this.lookAtStates(head, cache, page, false)));
+    if (ownerOf(claim) === OWNER_PARKED) {
+      const damaged = this.confirm(() => this.lookAtStates(head, cache, page, true));
+      if (damaged) this.slabifier.freezeParked(cache, head);
+      return;
+    }
+    this.slabifier.withSlab(cache, head, () => {
+      const finding = this.lookAtStates(head, cache, page, false);
+      this.report(finding);
+      // A wrong partial bit is put right when the slab is let go; all else is damage.
+      return finding === undefined || finding.code === 'EPARTIAL';
+    });
   }
 
   private lookAtStates(head: number, cache: number, page: number, parked: boolean): Finding {
@@ -472,6 +518,47 @@ export class Validator {
         this.report({ code: 'ECOUNT', message, cache: name });
       }
     }
+  }
+
+  /** What is charged to each group is what its live objects have, object by object. */
+  private checkGroups(): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const alone = this.aloneAs();
+    if (alone === undefined) return;
+    const live = this.chargedByGroup();
+    for (let group = 1; group < GROUPS; group++) {
+      const status = groupStatus(m[groupAt(layout, group) + G_STATE]);
+      const charged = rowSum(metadata, group);
+      const found = live.get(group) ?? 0;
+      if (status === GROUP_DYING || charged === found || alone !== this.aloneAs()) continue;
+      const message = `group ${group} is charged ${charged} granules, but its live objects have ${found}`;
+      this.report({ code: 'EGROUP', message });
+    }
+  }
+
+  /** Granules of live objects by group. */
+  private chargedByGroup(): Map<number, number> {
+    const { m, s, metadata } = this;
+    const { layout } = metadata;
+    const charged = new Map<number, number>();
+    const add = (group: number, granules: number): void => {
+      if (granules !== 0) charged.set(group, (charged.get(group) ?? 0) + granules);
+    };
+    for (let pfn = layout.startFrame; pfn < m[H_FRAMES]; pfn++) {
+      const page = pageAt(layout, pfn);
+      const flags = m[page + PAGE_FLAGS];
+      const group = m[page + PAGE_GROUP];
+      if (group !== 0 && kindOf(flags) === KIND_LARGE)
+        add(group, m[page + PAGE_RUN] << (layout.pageShift - GRANULE_SHIFT));
+      if (kindOf(flags) !== KIND_SLAB) continue;
+      const descriptor = cacheAt(layout, cacheOf(flags));
+      if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) === 0) continue;
+      const states = firstStateAt(m, descriptor, pfn);
+      for (let at = states; at < states + m[descriptor + C_OBJECTS]; at++)
+        if (isLive(s[at])) add(group, m[descriptor + C_GRANULES]);
+    }
+    return charged;
   }
 
   /**

@@ -46,7 +46,7 @@
  * | an empty sheaf claimed                         | owner ← 0                                   |
  */
 
-import { killPoint } from '../memory/assert.ts';
+import { failPoint, killPoint } from '../memory/assert.ts';
 import { clearBit, countSet, hasBit, nextSet, setBit } from '../memory/bitmap.ts';
 import {
   type Cpu,
@@ -64,10 +64,12 @@ import {
   BARN_FULL_MAX,
   barnAt,
   C_CAPACITY,
+  C_FLAGS,
   C_STATE,
   cacheAt,
   GRANULE_SHIFT,
   H_EPOCH,
+  PAGE_WORDS_SHIFT,
   PAIR_SHIFT,
   pageAt,
   SHEAF_CAPACITY,
@@ -78,20 +80,34 @@ import {
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import {
+  CACHE_MASK,
   CACHE_SHIFT,
   CACHED,
   LIVE,
   LIVE_MARKED,
+  MARK,
   PAGE_BASE,
+  PAGE_FLAGS,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
   PAGE_STATES,
   PAGE_STRIDE,
 } from '../page/page.ts';
-import { NODE_ANY } from '../page/pageAllocator.ts';
+import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
+import { giveUpCache } from './destroy.ts';
+import { SLAB } from './flags.ts';
 import { checkObject } from './object.ts';
-import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+import type {
+  Address,
+  AddressArray,
+  CacheSpec,
+  MoveObject,
+  SlabAllocator,
+  SlabCounts,
+} from './slabAllocator.ts';
+import { adoptCreated, refuseStack } from './stack.ts';
 
 /** Owner of a full sheaf that a barn keeps: no CPU's number + 1. */
 export const IN_BARN = 0x7ff;
@@ -116,7 +132,8 @@ export class Sheaves implements SlabAllocator {
   readonly name: string;
   readonly pageAllocatorName: string;
   readonly base: SlabAllocator;
-  private readonly table: CacheTable;
+  readonly frames: FrameAllocator;
+  readonly table: CacheTable;
   private readonly metadata: Metadata;
   readonly m: Int32Array;
   private readonly s: Uint8Array;
@@ -125,13 +142,15 @@ export class Sheaves implements SlabAllocator {
   private readonly hot: Int32Array;
   private epoch: number;
 
-  constructor(metadata: Metadata, cpu: Cpu, base: SlabAllocator, table: CacheTable) {
+  constructor(base: SlabAllocator) {
+    const { metadata, cpu } = base.frames;
     this.metadata = metadata;
+    this.frames = base.frames;
     this.m = metadata.m;
     this.s = metadata.s;
     this.cpu = cpu;
     this.base = base;
-    this.table = table;
+    this.table = base.table;
     this.name = `sheaved:${base.name}`;
     this.pageAllocatorName = base.pageAllocatorName;
     this.hot = new Int32Array(metadata.layout.caches << HOT_SHIFT);
@@ -169,6 +188,64 @@ export class Sheaves implements SlabAllocator {
     s[state] = CACHED;
     hot[slot | TOP] = top;
     return true;
+  }
+
+  /** `pop` into out[from … n - 1] while main has objects; the index behind the last one. */
+  popBulk(slot: number, out: AddressArray, from: number, n: number): number {
+    const { hot, m, s } = this;
+    let top = hot[slot | TOP];
+    let i = from;
+    for (; i < n; i++) {
+      const entry = m[top];
+      if (entry === 0) break;
+      s[m[top | 1]] = LIVE;
+      out[i] = entry << GRANULE_SHIFT;
+      m[top] = 0;
+      top = (top - PAIR) | 0;
+    }
+    // Only now: this thread alone reads it, and nothing in it is needed to recover.
+    hot[slot | TOP] = top;
+    return i;
+  }
+
+  /**
+   * `push` of the first n addresses (zeros are skipped), of the cache at `expected` (0: of any); the index of the first
+   * one that was refused, or for which main has no room. Neighbours that lie in one page share its lookup.
+   */
+  pushBulk(addresses: AddressArray, n: number, expected: number): number {
+    const { hot, m, s } = this;
+    const { pageShift, maxFrames, vmemMap } = this.metadata.layout;
+    let lastPfn = 0;
+    let slot = 0;
+    let top = hot[TOP];
+    let page = 0;
+    let i = 0;
+    for (; i < n; i++) {
+      const address = addresses[i] | 0;
+      if (address === 0) continue;
+      const pfn = address >>> pageShift;
+      if (pfn !== lastPfn) {
+        if (pfn >= maxFrames) break;
+        hot[slot | TOP] = top;
+        page = (vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+        slot = m[page | PAGE_FLAGS] & CACHE_MASK;
+        top = hot[slot | TOP];
+        lastPfn = pfn;
+        if (expected !== 0 && slot !== expected) break;
+      }
+      const place = (top + PAIR) | 0;
+      if ((place & PLACE_MASK) === 0) break;
+      const offset = (address - m[page | PAGE_BASE]) | 0;
+      const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+      const state = (m[page | PAGE_STATES] + index) | 0;
+      if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== LIVE) break;
+      top = place;
+      m[top | 1] = state;
+      m[top] = address >>> GRANULE_SHIFT;
+      s[state] = CACHED;
+    }
+    hot[slot | TOP] = top;
+    return i;
   }
 
   /** After `pop` found nothing: once more, if the spare is full. Still no Atomics. */
@@ -214,22 +291,22 @@ export class Sheaves implements SlabAllocator {
    */
   mark(cache: number, address: Address): void {
     const { m, s, metadata } = this;
-    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE_MARKED;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] |= MARK;
   }
 
   isMarked(cache: number, address: Address): boolean {
     const { m, s, metadata } = this;
-    return s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] === LIVE_MARKED;
+    return (s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] & MARK) !== 0;
   }
 
   /** The opposite of `mark`. */
   unmark(cache: number, address: Address): void {
     const { m, s, metadata } = this;
-    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] &= ~MARK;
   }
 
   create(spec: CacheSpec): number {
-    return this.base.create(spec);
+    return adoptCreated(this, this.base.create(spec));
   }
 
   alloc(cache: number, gfp: GfpFlags): Address {
@@ -242,7 +319,20 @@ export class Sheaves implements SlabAllocator {
   }
 
   free(cache: number, address: Address): void {
-    this.freeSlow(address, cache);
+    this.enterSlowPath();
+    this.takeBack(checkObject(this.metadata, address, cache, this.table), address);
+  }
+
+  allocBulk(cache: number, out: AddressArray, n: number, gfp: GfpFlags): number {
+    return allocBulk(this, cache, out, n, gfp);
+  }
+
+  freeBulk(cache: number, addresses: AddressArray, n: number): void {
+    freeBulk(this, cache, addresses, n);
+  }
+
+  dup(cache: number): number {
+    return this.base.dup(cache);
   }
 
   /** Allocation with an empty main: spare, barn, slabs, in this order. 0 without memory. */
@@ -269,6 +359,16 @@ export class Sheaves implements SlabAllocator {
     this.enterSlowPath();
     this.cpu.count(N_FREE_SLOW);
     const cache = checkObject(this.metadata, address, expected, this.table);
+    const own = this.table.allocatorOf(cache);
+    if (own === undefined) this.takeBack(cache, address);
+    else own.free(cache, address);
+  }
+
+  /** Takes back a live object that has been checked: into main, after room has been made, or into its slab. */
+  private takeBack(cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    // What a merged cache handed out is from here on an object like the others.
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
     const slot = cache << HOT_SHIFT;
     if (this.open(cache)) {
       if (this.isFull(slot)) this.makeRoom(cache, slot);
@@ -303,16 +403,17 @@ export class Sheaves implements SlabAllocator {
   }
 
   /** Puts what this CPU and the barns have cached back into the slabs, then shrinks those. */
-  shrink(cache: number): number {
+  shrink(cache: number, move?: MoveObject): number {
     this.enterSlowPath();
     const before = this.cpu.counted(N_SLABS_FREED);
     this.close(cache);
     this.drainBarns(cache);
-    this.base.shrink(cache);
+    this.base.shrink(cache, move);
     return this.cpu.counted(N_SLABS_FREED) - before;
   }
 
   destroy(cache: number): void {
+    if (!giveUpCache(this, cache)) return;
     this.close(cache);
     this.drainBarns(cache);
     this.base.destroy(cache);
@@ -367,6 +468,7 @@ export class Sheaves implements SlabAllocator {
 
   /** A free sheaf of the cache's pool, claimed; 0 if there is none. For main, spare and prefilled sheaves. */
   claimSheaf(cache: number): number {
+    if (failPoint('sheaf')) return 0;
     const { m, metadata, cpu } = this;
     const { layout } = metadata;
     const pool = sheavesAt(layout, cache);
@@ -409,15 +511,19 @@ export class Sheaves implements SlabAllocator {
     }
   }
 
-  /** Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left. */
+  /**
+   * Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left, or if the cache is a
+   * charged one: its objects never pass through sheaves.
+   */
   open(cache: number): boolean {
     const { hot, m } = this;
     const slot = cache << HOT_SHIFT;
     if (hot[slot | LIMIT] !== 0) return true;
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) !== 0) return false;
     killPoint('sheaf.opening');
     const main = this.claimSheaf(cache);
     if (main === 0) return false;
-    const descriptor = cacheAt(this.metadata.layout, cache);
     hot[slot | MAIN] = main;
     hot[slot | SPARE] = 0;
     hot[slot | SPARE_FULL] = 0;
@@ -593,9 +699,31 @@ export class Sheaves implements SlabAllocator {
     m[at] = 0;
     return addressOf(entry);
   }
+
+  /** The opposite of `popFrom`, for an object that has been checked. */
+  pushTo(sheaf: number, n: number, cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    const at = sheaf + (n << PAIR_SHIFT);
+    const entry = entryOf(address);
+    const state = stateAt(m, cacheAt(metadata.layout, cache), entry);
+    m[at + 1] = state;
+    m[at] = entry;
+    s[state] = CACHED;
+  }
 }
 
-/** The caching derivation of a slab allocator. */
-export function sheaved(metadata: Metadata, cpu: Cpu, base: SlabAllocator, table: CacheTable): Sheaves {
-  return new Sheaves(metadata, cpu, base, table);
+/** Derivations that sheaves must not lie over, and why. */
+const SHEAVED_OVER: Readonly<Record<string, string>> = {
+  sheaved: 'its objects lie in sheaves already',
+  rcu: 'a sheaf would hand an object out again before its grace period: put rcuify over sheaved',
+  kmalloc: "kmalloc's caches have their sheaves already",
+};
+
+/**
+ * The caching derivation of a slab allocator. Throws `EINVAL` over one that has sheaves already, or whose frees wait for
+ * a grace period.
+ */
+export function sheaved(base: SlabAllocator): Sheaves {
+  refuseStack('sheaved', base, SHEAVED_OVER);
+  return new Sheaves(base);
 }

@@ -527,14 +527,16 @@ export class Validator {
     const alone = this.aloneAs();
     if (alone === undefined) return;
     const live = this.chargedByGroup();
+    const findings: Problem[] = [];
     for (let group = 1; group < GROUPS; group++) {
       const status = groupStatus(m[groupAt(layout, group) + G_STATE]);
       const charged = rowSum(metadata, group);
       const found = live.get(group) ?? 0;
       if (status === GROUP_DYING || charged === found || alone !== this.aloneAs()) continue;
       const message = `group ${group} is charged ${charged} granules, but its live objects have ${found}`;
-      this.report({ code: 'EGROUP', message });
+      findings.push({ code: 'EGROUP', message });
     }
+    if (this.aloneAs() === alone) for (const finding of findings) this.report(finding);
   }
 
   /** Granules of live objects by group. */

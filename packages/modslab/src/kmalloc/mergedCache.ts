@@ -91,6 +91,11 @@ export class MergedCache extends KmemCache {
     sheaves.freeSlow(address, this.shared);
   }
 
+  override allocBulk(out: AddressArray, n?: number, gfp: GfpFlags = 0): number {
+    // Slot 0 is no cache's: each object comes through `alloc`, which marks it.
+    return this.context.kmalloc.allocateAll(0, out, checkBulk(out, n), () => this.alloc(gfp));
+  }
+
   override freeBulk(addresses: AddressArray, n?: number): void {
     const count = checkBulk(addresses, n);
     this.checkUsable();

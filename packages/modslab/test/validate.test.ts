@@ -32,10 +32,10 @@ interface Scene {
   large: number;
   /** A frame that is free. */
   free: number;
-  /** Word offset of this CPU's main sheaf of the cache, which holds some objects. */
+  /** Word offset of this CPU's main sheaf of the cache. */
+  sheaf: number;
+  /** The place below its first object; it holds some. */
   main: number;
-  /** Word offset of the first object in it: sheaves are filled from their end. */
-  first: number;
   page(pfn: number): number;
 }
 
@@ -83,14 +83,28 @@ function scene(): Scene {
   const full = find('full slab', (pfn) => isSlab(pfn) && countOf(pfn) === 0 && hasLive(pfn));
   const free = find('free frame', (pfn) => claimOf(pfn) === 0);
   const sheaves = L.sheavesAt(layout, id);
-  const bottom = L.SHEAF_TOP - m[cache + L.C_CAPACITY] * ENTRY;
+  const bottomOf = (sheaf: number): number => sheaf + L.SHEAF_TOP - m[cache + L.C_CAPACITY] * ENTRY;
   const owned = Array.from({ length: layout.sheavesPerCache }, (_, i) => sheaves + i * L.SHEAF_WORDS).find(
-    (sheaf) => m[sheaf] === 1 && m[sheaf + bottom + ENTRY] !== 0,
+    (sheaf) => m[sheaf] === 1 && m[bottomOf(sheaf) + ENTRY] !== 0,
   );
   assert.ok(owned, 'the scene has a sheaf with objects');
-  const first = owned + bottom + ENTRY;
   assertSound(heap);
-  return { heap, m, s, layout, id, cache, partial, full, parked, large, free, main: owned, first, page };
+  return {
+    heap,
+    m,
+    s,
+    layout,
+    id,
+    cache,
+    partial,
+    full,
+    parked,
+    large,
+    free,
+    sheaf: owned,
+    main: bottomOf(owned),
+    page,
+  };
 }
 
 const codesOf = (problems: Problem[]): string[] => [...new Set(problems.map(({ code }) => code))].sort();
@@ -235,27 +249,31 @@ const CORRUPTIONS: [string, string, (it: Scene) => void][] = [
       it.s[stateOf(it, it.full, index)] = P.CACHED;
     },
   ],
-  ['ECOUNT', 'a sheaf has lost an entry', (it) => put(it.m, it.first, 0)],
+  ['ECOUNT', 'a sheaf has lost an entry', (it) => put(it.m, it.main + ENTRY, 0)],
   [
     'ESHEAF',
     "nobody's sheaf holds an object",
-    (it) => put(it.m, sheafWithOwner(it, 0).sheaf + ENTRY, it.m[it.first]),
+    (it) => put(it.m, sheafWithOwner(it, 0).sheaf + ENTRY, it.m[it.main + ENTRY]),
   ],
-  ['ESHEAF', 'an object stands in a sheaf twice', (it) => put(it.m, it.first + ENTRY, it.m[it.first])],
+  [
+    'ESHEAF',
+    'an object stands in a sheaf twice',
+    (it) => put(it.m, it.main + 2 * ENTRY, it.m[it.main + ENTRY]),
+  ],
   [
     'ESHEAF',
     'an object in a sheaf is live',
-    (it) => put(it.s, stateAt(it.m, it.cache, it.m[it.first]), P.LIVE),
+    (it) => put(it.s, stateAt(it.m, it.cache, it.m[it.main + ENTRY]), P.LIVE),
   ],
   [
     'ESHEAF',
     'an object in a sheaf is free',
-    (it) => put(it.s, stateAt(it.m, it.cache, it.m[it.first]), P.FREE),
+    (it) => put(it.s, stateAt(it.m, it.cache, it.m[it.main + ENTRY]), P.FREE),
   ],
-  ['ESHEAF', 'an entry lies in no slab', (it) => put(it.m, it.first, entryOf(it.free * 4096))],
-  ['ESHEAF', 'an entry lies in a large object', (it) => put(it.m, it.first, entryOf(it.large * 4096))],
-  ['ESHEAF', 'a sheaf belongs to a CPU that is offline', (it) => put(it.m, it.main, 6)],
-  ['ESHEAF', 'a sheaf belongs to no CPU at all', (it) => put(it.m, it.main, 1000)],
+  ['ESHEAF', 'an entry lies in no slab', (it) => put(it.m, it.main + ENTRY, entryOf(it.free * 4096))],
+  ['ESHEAF', 'an entry lies in a large object', (it) => put(it.m, it.main + ENTRY, entryOf(it.large * 4096))],
+  ['ESHEAF', 'a sheaf belongs to a CPU that is offline', (it) => put(it.m, it.sheaf, 6)],
+  ['ESHEAF', 'a sheaf belongs to no CPU at all', (it) => put(it.m, it.sheaf, 1000)],
   [
     'EBARN',
     "nobody's sheaf is named by a barn",
@@ -356,7 +374,7 @@ for (const [what, word] of [
 
 test('ESHEAF: the state that a sheaf holds beside an entry is not the state of its object', () => {
   const it = scene();
-  it.m[it.first + 1]++;
+  it.m[it.main + ENTRY + 1]++;
   assert.ok(codesOf(it.heap.validate()).includes('ESHEAF'));
 });
 

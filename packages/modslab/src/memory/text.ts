@@ -54,7 +54,8 @@ export function decodeByHand(bytes: Uint8Array): string {
     const more = lead < 0x80 ? 0 : lead >> 5 === 6 ? 1 : lead >> 4 === 14 ? 2 : lead >> 3 === 30 ? 3 : -1;
     let code = more <= 0 ? lead : lead & (0x3f >> more);
     let n = 1;
-    while (n <= more && i + n < bytes.length && bytes[i + n] >> 6 === 2) code = (code << 6) | (bytes[i + n++] & 63);
+    while (n <= more && i + n < bytes.length && bytes[i + n] >> 6 === 2)
+      code = (code << 6) | (bytes[i + n++] & 63);
     const isWhole = more >= 0 && n === more + 1 && code >= SMALLEST[more] && code <= CODE_POINT_MAX;
     text += String.fromCodePoint(isWhole && !isSurrogate(code) ? code : REPLACEMENT);
     i += isWhole ? n : 1;

@@ -2,8 +2,8 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type Plan, runSuite, SUBJECTS, statusOf, workloadNames } from './measure.ts';
 import { writeDocument } from './document.ts';
+import { type Plan, runSuite, SUBJECTS, statusOf, workloadNames } from './measure.ts';
 import type { Report } from './results.ts';
 import { runtimeNames } from './runtimes.ts';
 import { formatReport } from './table.ts';

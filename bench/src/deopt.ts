@@ -14,8 +14,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Contestant } from './contestant.ts';
 import { sibling } from './paths.ts';
-import { deoptsInRounds } from './trace.ts';
 import { createSuite, type Workload } from './suite.ts';
+import { deoptsInRounds } from './trace.ts';
 
 /** Milliseconds: V8 has long tiered up by then, and the rare paths (growth, flush) have been taken. */
 const WARM_MS = 2000;
@@ -27,7 +27,16 @@ async function trace(allocator: string, { spec }: Workload, file: string): Promi
   const script = fileURLToPath(sibling(import.meta.url, 'contestant-process'));
   const contestant = await Contestant.start({
     program: process.execPath,
-    args: [...process.execArgv, ...flags, script, allocator, JSON.stringify(spec), `${ROUND_MS}`, `${WARM_MS}`, file],
+    args: [
+      ...process.execArgv,
+      ...flags,
+      script,
+      allocator,
+      JSON.stringify(spec),
+      `${ROUND_MS}`,
+      `${WARM_MS}`,
+      file,
+    ],
   });
   for (let round = 0; round < ROUNDS; round++) await contestant.round();
   await contestant.quit();

@@ -42,12 +42,22 @@ class Figures {
     return this.report.rows.find((row) => row.workload === workload && row.metric === metric);
   }
 
-  result(workload: string, metric = 'time', allocator = 'modslab', side: 'js' | 'c' = 'js'): Result | undefined {
+  result(
+    workload: string,
+    metric = 'time',
+    allocator = 'modslab',
+    side: 'js' | 'c' = 'js',
+  ): Result | undefined {
     const row = this.row(workload, metric);
     return row === undefined ? undefined : resultOf(row, allocator, side);
   }
 
-  value(workload: string, metric = 'time', allocator = 'modslab', side: 'js' | 'c' = 'js'): number | undefined {
+  value(
+    workload: string,
+    metric = 'time',
+    allocator = 'modslab',
+    side: 'js' | 'c' = 'js',
+  ): number | undefined {
     return this.result(workload, metric, allocator, side)?.gross.figure;
   }
 
@@ -83,7 +93,9 @@ function speed(figures: Figures): Goal[] {
     const row = figures.row(name);
     const best = row === undefined ? undefined : bestNative(row);
     const note =
-      best === undefined ? '' : `to the best native, ${best.allocator}, ${figure(best.ratio?.gross ?? Number.NaN)}`;
+      best === undefined
+        ? ''
+        : `to the best native, ${best.allocator}, ${figure(best.ratio?.gross ?? Number.NaN)}`;
     return goal(`${name}: time ÷ mimalloc’s`, 1, figures.toMimalloc(name), { note });
   });
   const thing = figures.result('churn', 'time', 'thi.ng')?.ratio?.gross;
@@ -91,10 +103,17 @@ function speed(figures: Figures): Goal[] {
   return [
     ...means,
     ...single,
-    goal('churn over 8,192 objects: @thi.ng/malloc’s time ÷ modslab’s', 1000, thing === undefined ? undefined : 1 / thing, {
-      atLeast: true,
+    goal(
+      'churn over 8,192 objects: @thi.ng/malloc’s time ÷ modslab’s',
+      1000,
+      thing === undefined ? undefined : 1 / thing,
+      {
+        atLeast: true,
+      },
+    ),
+    goal('bulk calls, an object (half of a pair)', 2, bulk === undefined ? undefined : bulk / 2, {
+      unit: 'ns',
     }),
-    goal('bulk calls, an object (half of a pair)', 2, bulk === undefined ? undefined : bulk / 2, { unit: 'ns' }),
   ];
 }
 
@@ -112,7 +131,9 @@ function scaling(figures: Figures): Goal[] {
 
 /** How the cost grows from 1 MiB to the largest size that was run. */
 function growth(report: Report, figures: Figures): Goal {
-  const levels = report.rows.filter((row) => row.workload.startsWith('replace-')).map((row) => row.workload.slice(8));
+  const levels = report.rows
+    .filter((row) => row.workload.startsWith('replace-'))
+    .map((row) => row.workload.slice(8));
   const last = levels.at(-1) ?? '1g';
   const own = (figures.value(`replace-${last}`) ?? Number.NaN) / (figures.value('replace-1m') ?? Number.NaN);
   const bare =
@@ -132,9 +153,14 @@ function memory(report: Report, figures: Figures): Goal[] {
     }));
     const worst = ratios.reduce((a, b) => (b.ratio > a.ratio ? b : a), { name: '', ratio: 0 });
     const met = ratios.filter(({ ratio }) => ratio <= 1).length;
-    return goal(`peak memory ÷ ${allocator}’s, the worst trace`, 1, ratios.length === 0 ? undefined : worst.ratio, {
-      note: `${worst.name}; at most ${allocator}’s on ${met} of ${ratios.length} traces`,
-    });
+    return goal(
+      `peak memory ÷ ${allocator}’s, the worst trace`,
+      1,
+      ratios.length === 0 ? undefined : worst.ratio,
+      {
+        note: `${worst.name}; at most ${allocator}’s on ${met} of ${ratios.length} traces`,
+      },
+    );
   };
   return [
     against('mimalloc'),
@@ -152,18 +178,28 @@ function latency(figures: Figures): Goal[] {
   const tails = ['kmalloc', 'kfree'].map((call) => {
     const own = figures.value('latency', `${call} p99.99`);
     const other = figures.value('latency', `${call} p99.99`, 'mimalloc', 'c');
-    return goal(`${call}, p99.99 ÷ mimalloc’s`, 1, own === undefined || other === undefined ? undefined : own / other, {
-      note: `${figure(own ?? Number.NaN)} ns to ${figure(other ?? Number.NaN)} ns`,
-    });
+    return goal(
+      `${call}, p99.99 ÷ mimalloc’s`,
+      1,
+      own === undefined || other === undefined ? undefined : own / other,
+      {
+        note: `${figure(own ?? Number.NaN)} ns to ${figure(other ?? Number.NaN)} ns`,
+      },
+    );
   });
   const over = 'over 50 µs, in a million';
   const own = figures.value('latency', over);
   const noop = figures.value('latency', over, 'noop');
   return [
     ...tails,
-    goal('calls over 50 µs in a million, less those around no allocator', 0, own === undefined ? undefined : own - (noop ?? 0), {
-      note: `${figure(own ?? Number.NaN)} less ${figure(noop ?? Number.NaN)}`,
-    }),
+    goal(
+      'calls over 50 µs in a million, less those around no allocator',
+      0,
+      own === undefined ? undefined : own - (noop ?? 0),
+      {
+        note: `${figure(own ?? Number.NaN)} less ${figure(noop ?? Number.NaN)}`,
+      },
+    ),
   ];
 }
 

@@ -16,7 +16,15 @@ import { nativeArgument } from './kernel.ts';
 import { compileNative, findLibraries, LIBRARIES, type NativeProgram } from './native.ts';
 import { sibling } from './paths.ts';
 import { buildWasmPeers, WASM_PEERS } from './peers.ts';
-import { evaluate, median, type Problem, type Report, type Row, type Side, type Statistic } from './results.ts';
+import {
+  evaluate,
+  median,
+  type Problem,
+  type Report,
+  type Row,
+  type Side,
+  type Statistic,
+} from './results.ts';
 import { findRuntimes, type Runtime } from './runtimes.ts';
 import { WASM_FOLDER } from './subjects/load.ts';
 import { createSuite, type Scale, type Workload } from './suite.ts';
@@ -111,7 +119,11 @@ function nativeEntries(plan: Plan, native: NativeProgram, missing: string[]): En
 }
 
 /** All that can take part; what cannot is added to `missing`. */
-async function enter(plan: Plan, folder: string, missing: string[]): Promise<{ entries: Entry[]; tools: string }> {
+async function enter(
+  plan: Plan,
+  folder: string,
+  missing: string[],
+): Promise<{ entries: Entry[]; tools: string }> {
   const wasm = buildWasmPeers(plan.subjects, folder, missing);
   const names = JAVASCRIPT.filter((name) => !WASM_PEERS.includes(name) || wasm.includes(name));
   const entries = names.map((name) => javaScriptEntry(name, folder));
@@ -251,7 +263,7 @@ function rowsOf(workload: Workload, started: readonly Started[], statistic: Stat
   const { name, group, what, misses, metrics } = workload;
   return metrics.map(({ name: metric, unit, of, detail = false, counts = false }) => {
     const isTime = unit === 'ns' && group !== 'latency';
-    const figure = statistic === 'least' && isTime ? least : median;
+    const figure = statistic === 'least' && (unit === 'ns' || unit === 'ms') ? least : median;
     const measured = started.map(({ entry, contestant, rounds }) => ({
       allocator: entry.allocator,
       side: entry.side,

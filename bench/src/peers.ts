@@ -31,9 +31,18 @@ void *const keep[] = {malloc, free, realloc, calloc, aligned_alloc};
 function buildDlmalloc(folder: string): string | undefined {
   writeFileSync(join(folder, 'dlmalloc.c'), DLMALLOC_SOURCE);
   const names = ['malloc', 'free', 'realloc', 'calloc', 'aligned_alloc'];
-  const args = ['--target=wasm32-wasi', '-O2', '-mexec-model=reactor', 'dlmalloc.c', '-o', 'dlmalloc-wasm.wasm'];
+  const args = [
+    '--target=wasm32-wasi',
+    '-O2',
+    '-mexec-model=reactor',
+    'dlmalloc.c',
+    '-o',
+    'dlmalloc-wasm.wasm',
+  ];
   const failure = run('clang', [...args, ...names.map((name) => `-Wl,--export=${name}`)], folder);
-  return failure && `dlmalloc-wasm (on Debian: apt install clang lld wasi-libc libclang-rt-dev-wasm32): ${failure}`;
+  return (
+    failure && `dlmalloc-wasm (on Debian: apt install clang lld wasi-libc libclang-rt-dev-wasm32): ${failure}`
+  );
 }
 
 const TLSF_SOURCE = `export function malloc(size: usize): usize { return __alloc(size); }

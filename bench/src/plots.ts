@@ -63,7 +63,11 @@ function document(height: number, title: string, parts: readonly string[]): stri
 }
 
 /** A scale from values to pixels by logarithm, and its powers of two or ten. */
-function logScale(values: readonly number[], from: number, to: number): { at(v: number): number; ticks: number[] } {
+function logScale(
+  values: readonly number[],
+  from: number,
+  to: number,
+): { at(v: number): number; ticks: number[] } {
   const low = Math.min(...values);
   const high = Math.max(...values, low * 2);
   const [a, b] = [Math.log(low / 1.15), Math.log(high * 1.15)];
@@ -98,8 +102,16 @@ function ratioBars(title: string, bars: readonly Bar[]): string {
 function lines(title: string, series: readonly Series[], xLabel: (x: number) => string): string {
   const height = 360;
   const all = series.flatMap(({ points }) => points);
-  const x = logScale(all.map(([value]) => value), 60, WIDTH - 130);
-  const y = logScale(all.map(([, value]) => value), height - 30, TOP);
+  const x = logScale(
+    all.map(([value]) => value),
+    60,
+    WIDTH - 130,
+  );
+  const y = logScale(
+    all.map(([, value]) => value),
+    height - 30,
+    TOP,
+  );
   const xs = [...new Set(all.map(([value]) => value))].sort((a, b) => a - b);
   const parts = [
     ...xs.map((value) => text(x.at(value), height - 10, xLabel(value), 'middle', 10)),
@@ -148,7 +160,9 @@ function seriesOf(rows: readonly (readonly [number, Row])[]): Series[] {
 }
 
 function slabTest(report: Report, metric: string): Series[] {
-  const rows = report.rows.filter((row) => row.workload === 'slab-test' && row.metric.startsWith(`${metric} `));
+  const rows = report.rows.filter(
+    (row) => row.workload === 'slab-test' && row.metric.startsWith(`${metric} `),
+  );
   return seriesOf(rows.map((row) => [Number(row.metric.slice(metric.length + 1)), row]));
 }
 
@@ -181,7 +195,10 @@ export function plotsOf(report: Report): Plot[] {
     if (something.length > 0) plots.push({ file, title, svg: draw() });
   };
   const speed = ratiosToMimalloc(times);
-  const memory = ratiosToMimalloc(peaks).map((bar) => ({ ...bar, label: bar.label.replace(/^memory-| peak$/g, '') }));
+  const memory = ratiosToMimalloc(peaks).map((bar) => ({
+    ...bar,
+    label: bar.label.replace(/^memory-| peak$/g, ''),
+  }));
   add('ratios.svg', ratioTitle, speed, () => ratioBars(ratioTitle, speed));
   for (const metric of ['kmalloc', 'kfree', 'pair']) {
     const title = `slab-test, ${metric}: nanoseconds by object size`;

@@ -52,7 +52,9 @@ export function legend(rows: readonly Row[]): string[] {
   return [
     ...[...seen].map(([workload, what]) => `- ${workload}: ${what}`),
     ...(floor
-      ? ['- floor: a bare pop and push on a shared Int32Array plus the checks of a free; no refill, one thread']
+      ? [
+          '- floor: a bare pop and push on a shared Int32Array plus the checks of a free; no refill, one thread',
+        ]
       : []),
   ];
 }
@@ -65,9 +67,10 @@ export function meanTable(means: readonly Mean[]): string[] {
     const mean = means.find((m) => m.name === name && m.allocator === allocator);
     return mean === undefined ? NONE : both(mean.gross, mean.net);
   };
-  const count = (name: string): string => `${Math.max(...means.filter((m) => m.name === name).map((m) => m.rows))}`;
+  const count = (name: string): string =>
+    `${Math.max(...means.filter((m) => m.name === name).map((m) => m.workloads))}`;
   return layOut([
-    ['', 'rows', ...allocators],
+    ['', 'workloads', ...allocators],
     ...names.map((name) => [name, count(name), ...allocators.map((allocator) => cell(name, allocator))]),
   ]);
 }

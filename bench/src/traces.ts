@@ -10,7 +10,16 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { OP_MASK, Op, type Program, readTrace, ZEROED as ZEROED_BIT } from '@modslab/cli/trace';
 import { packageFile } from './paths.ts';
-import { ALIGNED, ALLOCATE, HEADER_WORDS, MAGIC, REALLOCATE, RELEASE, ROW_WORDS, ZEROED } from './traceFormat.ts';
+import {
+  ALIGNED,
+  ALLOCATE,
+  HEADER_WORDS,
+  MAGIC,
+  REALLOCATE,
+  RELEASE,
+  ROW_WORDS,
+  ZEROED,
+} from './traceFormat.ts';
 
 export interface DecodedTrace {
   readonly name: string;

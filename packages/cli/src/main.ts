@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
+import { addBench } from './bench/command.ts';
 import { addReplay } from './replay/command.ts';
 import { addSizes } from './sizes/command.ts';
 import { printable } from './trace/errors.ts';
@@ -44,6 +45,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} });
   addReplay(program, report);
+  addBench(program, report);
   addSizes(program, report);
   return program;
 }

@@ -34,7 +34,7 @@ function behind(pieces, bytes) {
   return rest;
 }
 
-const source = process.argv[2] ?? fileURLToPath(import.meta.url);
+const source = process.argv[2] ?? fileURLToPath(new URL('../package-lock.json', import.meta.url));
 const heap = Heap.create({ size: 1 << 20, maxSize: 64 << 20, pageSize: 4096 });
 
 // Every second page stays in use, so no two free ones lie side by side.

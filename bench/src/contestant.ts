@@ -5,6 +5,7 @@
  */
 
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 /** Long enough for a pool with a linear free to fill 8,192 slots in. */
@@ -59,8 +60,8 @@ export class Contestant {
     return { calls, values };
   }
 
-  /** Ends the process; what it found wrong with its heap. */
-  async quit(): Promise<string[]> {
+  /** Ends the process; what it found wrong with its heap. `gently`: waits until it has ended by itself. */
+  async quit(gently = false): Promise<string[]> {
     const problems: string[] = [];
     this.child.stdin.write('quit\n');
     for (;;) {
@@ -69,6 +70,7 @@ export class Contestant {
       else if (line === 'done') break;
       else throw new Error(line);
     }
+    if (gently && this.child.exitCode === null) await once(this.child, 'exit');
     this.kill();
     return problems;
   }

@@ -19,7 +19,6 @@ export async function createPart(
 ): Promise<Part> {
   const parameter = (key: string, type: 'number' | 'string'): number | string => {
     const value = spec.parameters[key];
-    // biome-ignore lint/suspicious/useValidTypeof: the type is one of the two named above
     if (typeof value !== type) throw new Error(`parameter ${key} is missing`);
     return value;
   };

@@ -263,7 +263,7 @@ function rowsOf(workload: Workload, started: readonly Started[], statistic: Stat
   const { name, group, what, misses, metrics } = workload;
   return metrics.map(({ name: metric, unit, of, detail = false, counts = false }) => {
     const isTime = unit === 'ns' && group !== 'latency';
-    const figure = statistic === 'least' && isTime ? least : median;
+    const figure = statistic === 'least' && (unit === 'ns' || unit === 'ms') ? least : median;
     const measured = started.map(({ entry, contestant, rounds }) => ({
       allocator: entry.allocator,
       side: entry.side,

@@ -157,27 +157,40 @@ export function bestNative(row: Row): Result | undefined {
 export interface Mean {
   readonly name: string;
   readonly allocator: string;
-  readonly rows: number;
+  readonly workloads: number;
   readonly gross: number;
   readonly net: number | undefined;
 }
 
-/** Geometric means of modslab's ratios to each native allocator, and to the best one of each row, over the given rows. */
+/**
+ * Geometric means of modslab's ratios to each native allocator, and to the best one of each row, over the given rows. A
+ * workload of several rows counts as one, by their mean.
+ */
 export function means(name: string, rows: readonly Row[]): Mean[] {
   const natives = new Set(
     rows.flatMap((row) =>
       row.results.filter((r) => r.side === 'c' && r.allocator !== 'noop').map((r) => r.allocator),
     ),
   );
+  const workloads = [...new Set(rows.map((row) => row.workload))];
   const of = (allocator: string, pick: (row: Row) => Result | undefined): Mean | undefined => {
-    const ratios = rows.map((row) => pick(row)?.ratio).filter((r) => r?.gross !== undefined);
-    if (ratios.length === 0) return undefined;
-    const net = ratios.map((r) => r?.net).filter((r) => r !== undefined);
+    const ratios = (side: 'gross' | 'net'): number[] =>
+      workloads
+        .map((workload) =>
+          rows
+            .filter((row) => row.workload === workload)
+            .map((row) => pick(row)?.ratio?.[side])
+            .filter((ratio) => ratio !== undefined),
+        )
+        .filter((found) => found.length > 0)
+        .map(geometricMean);
+    const [gross, net] = [ratios('gross'), ratios('net')];
+    if (gross.length === 0) return undefined;
     return {
       name,
       allocator,
-      rows: ratios.length,
-      gross: geometricMean(ratios.map((r) => r?.gross ?? Number.NaN)),
+      workloads: gross.length,
+      gross: geometricMean(gross),
       net: net.length === 0 ? undefined : geometricMean(net),
     };
   };
@@ -187,7 +200,7 @@ export function means(name: string, rows: readonly Row[]): Mean[] {
   ].filter((mean) => mean !== undefined);
 }
 
-/** The means that a report is summed up by. A workload's several counting metrics count as one: their mean. */
+/** The means that a report is summed up by. */
 export function summary(report: Report): Mean[] {
   const counting = report.rows.filter((row) => row.counts);
   const single = counting.filter((row) => row.group === 'single' || row.workload === 'replace-1g');

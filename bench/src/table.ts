@@ -68,9 +68,9 @@ export function meanTable(means: readonly Mean[]): string[] {
     return mean === undefined ? NONE : both(mean.gross, mean.net);
   };
   const count = (name: string): string =>
-    `${Math.max(...means.filter((m) => m.name === name).map((m) => m.rows))}`;
+    `${Math.max(...means.filter((m) => m.name === name).map((m) => m.workloads))}`;
   return layOut([
-    ['', 'rows', ...allocators],
+    ['', 'workloads', ...allocators],
     ...names.map((name) => [name, count(name), ...allocators.map((allocator) => cell(name, allocator))]),
   ]);
 }

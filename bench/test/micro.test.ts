@@ -4,83 +4,52 @@
  */
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { Floor } from '#src/floor.js';
 import { evaluate, type Report } from '#src/results.js';
 import { deoptsInRounds, ROUND_BEGINS, ROUND_ENDS } from '#src/trace.js';
+import { has, run } from './support.js';
 
-const WORKLOADS = ['pair', 'batch', 'churn', 'bulk', 'remote'];
-
-/** The nearest folder above this file that holds bench's package.json, wherever the tests are compiled to. */
-function packageFolder(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (let i = 0; i < 8; i++) {
-    const file = join(folder, 'package.json');
-    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === '@modslab/bench') return folder;
-    folder = dirname(folder);
-  }
-  throw new Error('no package.json of @modslab/bench above this file');
-}
-
-function micro(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const script = join(packageFolder(), 'dist', 'micro.js');
-  const { status, stdout, stderr } = spawnSync(process.execPath, [script, ...args], {
-    encoding: 'utf8',
-    timeout: 300_000,
-  });
-  return { status, stdout, stderr };
-}
-
-function compilerIsThere(): boolean {
-  return ['gcc', 'cc'].some((name) => spawnSync(name, ['--version']).status === 0);
-}
-
-test('micro --quick --json has every workload, with positive times', (t) => {
-  const { status, stdout, stderr } = micro('--quick', '--json', '--rounds', '1', '--ms', '1');
+test('micro has its own workloads and subjects', (t) => {
+  const { status, stdout, stderr } = run('micro', '--json', '--tiny', '--rounds', '1', '--ms', '1');
   assert.equal(status, 0, stderr);
-  const report = JSON.parse(stdout) as Report;
+  const { rows, problems, missing } = JSON.parse(stdout) as Report;
+  assert.deepEqual(problems, []);
   assert.deepEqual(
-    report.workloads.map((w) => w.workload),
-    WORKLOADS,
+    rows.map((row) => row.workload),
+    ['pair', 'batch', 'churn', 'bulk', 'remote'],
   );
-  const native = compilerIsThere();
+  const native = has('gcc', 'cc');
   if (!native) t.diagnostic('no C compiler: the native side is not tested');
-  for (const { workload, results, problems } of report.workloads) {
-    assert.deepEqual(problems, [], workload);
+  for (const { workload, results } of rows) {
     for (const { allocator, gross } of results)
-      assert.ok(gross.median > 0, `${workload} ${allocator}: ${gross.median}`);
+      assert.ok(gross.figure > 0, `${workload} ${allocator}: ${gross.figure}`);
     const names = results.map((r) => `${r.side} ${r.allocator}`);
     const expected = ['js modslab', 'js noop'];
     if (workload !== 'remote') expected.push('js floor', 'js thi.ng');
     if (native) expected.push('c glibc', 'c noop');
     for (const name of expected)
-      assert.ok(names.includes(name), `${workload}: no ${name}; missing: ${report.missing.join('; ')}`);
+      assert.ok(names.includes(name), `${workload}: no ${name}; missing: ${missing.join('; ')}`);
   }
 });
 
 test('micro prints tables', () => {
-  const { status, stdout } = micro(
-    '--rounds',
-    '1',
-    '--ms',
-    '1',
-    '--only',
-    'pair',
-    '--with',
-    'modslab,floor,noop',
-  );
-  assert.equal(status, 0);
-  assert.match(stdout, /^\| +\| +pair \|$/m);
-  assert.match(stdout, /^\| floor \(JS\) +\| +[\d.]+ \(-?[\d.]+\) \|$/m);
+  const args = ['--tiny', '--rounds', '1', '--ms', '1', '--only', 'pair', '--subjects', 'modslab,floor,noop'];
+  const { status, stdout, stderr } = run('micro', ...args);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^\| +\| +unit \| modslab \(JS\) \| floor \(JS\) \|/m);
+  assert.match(stdout, /^\| pair +\| +ns \| +[\d.,]+ \| +[\d.,]+ \|/m);
 });
 
 test('micro refuses what it does not know, with status 2 and one line', () => {
-  for (const args of [['--only', 'pears'], ['--rounds', '0'], ['--nonsense'], ['--with', 'nobody']]) {
-    const { status, stderr, stdout } = micro(...args);
+  for (const args of [
+    ['--only', 'pears'],
+    ['--rounds', '0'],
+    ['--nonsense'],
+    ['--subjects', 'nobody'],
+    ['--from', 'x'],
+  ]) {
+    const { status, stderr, stdout } = run('micro', ...args);
     assert.equal(status, 2, args.join(' '));
     assert.equal(stdout, '');
     assert.equal(stderr.trim().split('\n').length, 1, stderr);
@@ -95,7 +64,7 @@ test('net times and ratios', () => {
     { allocator: 'noop', side: 'js', identity: 'noop', rounds: [3] },
   ] as const;
   const [modslab, glibc, noop] = evaluate(measured);
-  assert.deepEqual(modslab?.gross, { median: 7, min: 6, max: 20 });
+  assert.deepEqual(modslab?.gross, { figure: 7, min: 6, max: 20 });
   assert.equal(modslab?.net, 4);
   assert.equal(modslab?.ratio, undefined);
   assert.deepEqual(glibc?.ratio, { gross: 7 / 9, net: 4 / 8 });

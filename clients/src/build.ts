@@ -9,13 +9,14 @@ import { execFile, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import {
   type Allocator,
   allocatorFiles,
   linkFlags,
+  MALLOC_C,
   PROGRAMS,
   type Program,
   type ProgramName,
@@ -97,6 +98,55 @@ async function link(program: Program, allocator: Allocator, objects: readonly st
   renameSync(temporary, output);
 }
 
+/** Where AssemblyScript's compiler is installed, and what it makes of as/program.ts. */
+const ASSEMBLYSCRIPT = 'assemblyscript@0.28.20';
+const ASSEMBLYSCRIPT_FOLDER: string = join(CACHE, 'assemblyscript');
+const ASSEMBLYSCRIPT_MODULE: string = join(CACHE, 'modules', 'assemblyscript.wasm');
+
+/** Installs the compiler, if it is not there, and compiles the program with the runtime that modslab carries. */
+export async function buildAssemblyScript(tell: (line: string) => void): Promise<void> {
+  const asc = join(ASSEMBLYSCRIPT_FOLDER, 'node_modules/.bin/asc');
+  mkdirSync(ASSEMBLYSCRIPT_FOLDER, { recursive: true });
+  mkdirSync(join(CACHE, 'modules'), { recursive: true });
+  const cwd = ASSEMBLYSCRIPT_FOLDER;
+  if (!existsSync(asc)) {
+    await promisify(execFile)('npm', [
+      'install',
+      '--prefix',
+      cwd,
+      '--no-save',
+      '--ignore-scripts',
+      ASSEMBLYSCRIPT,
+    ]);
+  }
+  // The compiler takes paths relative to its folder, without the ending.
+  const program = relative(cwd, join(GLUE, '..', 'as', 'program.ts'));
+  const runtime = relative(cwd, join(MALLOC_C, '..', 'assemblyscript'));
+  const memory = ['--importMemory', '--sharedMemory', '--enable', 'threads', '--initialMemory', '4'];
+  const args = [
+    program,
+    '--runtime',
+    runtime,
+    ...memory,
+    '--maximumMemory',
+    '256',
+    '-o',
+    ASSEMBLYSCRIPT_MODULE,
+  ];
+  await promisify(execFile)(asc, args, { cwd });
+  tell('assemblyscript: 1 file');
+}
+
+/** Why a test of the AssemblyScript program must be skipped, or false. */
+export function skipUnlessAssemblyScript(): string | false {
+  return existsSync(ASSEMBLYSCRIPT_MODULE) ? false : 'it is not compiled: run `npm run clients:build`';
+}
+
+/** The bytes of the AssemblyScript program. */
+export function assemblyScriptBytes(): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(readFileSync(ASSEMBLYSCRIPT_MODULE));
+}
+
 /** Fetches and compiles; a line about each program. Throws what clang said. */
 export async function build(names: readonly ProgramName[], tell: (line: string) => void): Promise<void> {
   for (const folder of ['objects', 'modules']) mkdirSync(join(CACHE, folder), { recursive: true });
@@ -111,6 +161,12 @@ export async function build(names: readonly ProgramName[], tell: (line: string) 
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  try {
+    await buildAssemblyScript(console.log);
+  } catch (error) {
+    console.error(`assemblyscript: ${(error as { stderr?: string }).stderr || (error as Error).message}`);
+    process.exitCode = 1;
+  }
   const lacking = toolchainLacks();
   if (lacking !== undefined) {
     console.error(`${lacking}: apt-get install clang lld wasi-libc libclang-rt-14-dev-wasm32`);

@@ -1,13 +1,13 @@
 // Swaps objects with other workers: rounds 0 means until it is killed.
 import { Heap } from '/modslab/index.js';
 
-onmessage = ({ data: { handle, board, tag, rounds } }) => {
+addEventListener('message', ({ data: { handle, board, tag, rounds } }) => {
   // Held until this thread is gone: whoever gets the lock after that knows that it is.
   navigator.locks.request(`modslab-${tag}`, () => {
     work(handle, board, tag, rounds);
     return new Promise(() => {});
   });
-};
+});
 
 function work(handle, board, tag, rounds) {
   const heap = Heap.attach(handle, { tag });

@@ -54,7 +54,7 @@ class Voices extends AudioWorkletProcessor {
     f32[at + STEP] = ((2 * Math.PI * 110) / sampleRate) * 2 ** (((this.seed >>> 24) % 36) / 12);
     f32[at + GAIN] = 0.04;
     f32[at + DECAY] = 1 - 4 / sampleRate;
-    f32[at + PAN] = (this.seed >>> 16 & 255) / 255;
+    f32[at + PAN] = ((this.seed >>> 16) & 255) / 255;
     this.voices[this.count++] = voice;
     this.board[STARTED]++;
   }

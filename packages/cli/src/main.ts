@@ -9,6 +9,7 @@
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
+import { addBench } from './bench/command.ts';
 import { addCachelines } from './cachelines/command.ts';
 import { addReplay } from './replay/command.ts';
 import { addSizes } from './sizes/command.ts';
@@ -45,6 +46,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} });
   addReplay(program, report);
+  addBench(program, report);
   addSizes(program, report);
   addCachelines(program);
   return program;

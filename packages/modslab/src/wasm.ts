@@ -8,4 +8,4 @@
 export { type AssemblyScriptImports, assemblyScriptImports } from './wasm/assemblyScript.ts';
 export { heapBaseOf, type WasmSource } from './wasm/heapBase.ts';
 export { type WasmCall, type WasmImports, type WasmImportsOptions, wasmImports } from './wasm/imports.ts';
-export { type WasmThread, wasmThread } from './wasm/thread.ts';
+export { type WasmInstance, type WasmThread, wasmThread } from './wasm/thread.ts';

@@ -76,6 +76,7 @@ for (const [name, of] of ALLOCATORS) {
     assert.deepEqual(allocator.getObjects(cache), {
       live: 0,
       cached: 0,
+      waiting: 0,
       free: 0,
       slabs: 0,
       partial: 0,
@@ -268,7 +269,7 @@ test('sheaves: full ones go to the barn, up to ten, and another CPU takes them w
   const addresses = Array.from({ length: capacity * 16 }, () => sheaves.alloc(cache, 0));
   for (const address of addresses) sheaves.free(cache, address);
   const kept = sheaves.getObjects(cache).cached / capacity;
-  assert.equal(kept, BARN_FULL_MAX + 2, 'main, spare and a full barn; the rest went back to its slabs');
+  assert.equal(kept, BARN_FULL_MAX + 2, 'main, a spare and a full barn; the rest went back to its slabs');
   const before = usedFrames(layers.metadata);
   for (let i = 0; i < capacity * BARN_FULL_MAX; i++) assert.notEqual(other.sheaves.alloc(cache, 0), 0);
   assert.equal(sheaves.getObjects(cache).cached, 2 * capacity);

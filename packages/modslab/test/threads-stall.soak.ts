@@ -2,14 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { KILL_POINTS } from 'modslab/debug';
 import { skipUnlessChecked } from './support/killpoints.ts';
-import { Stalls } from './support/stalls.ts';
+import { STALL_POINTS, Stalls } from './support/stalls.ts';
 
 const OPS = 1_000_000;
 const PASSAGES = [1, 7, 40];
 
-for (const point of KILL_POINTS) {
+for (const point of STALL_POINTS) {
   test(`a worker stands at ${point} while others do ${OPS} operations`, {
     skip: skipUnlessChecked,
   }, async () => {

@@ -12,9 +12,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { KILL_POINTS } from 'modslab/debug';
 import { skipUnlessChecked } from './support/killpoints.ts';
-import { Stalls } from './support/stalls.ts';
+import { STALL_POINTS, Stalls } from './support/stalls.ts';
 import { LIMIT } from './support/thread.ts';
 
 const OPS = 10_000;
@@ -23,8 +22,8 @@ const options = { ...LIMIT, skip: skipUnlessChecked };
 test('a worker stopped for good at any kill point holds nobody up, and is reaped', options, async () => {
   const stalls = new Stalls();
   try {
-    for (const point of KILL_POINTS) await stalls.stopAndReap(point, 1, OPS);
-    assert.deepEqual([...stalls.reached].sort(), [...KILL_POINTS].sort(), 'kill points that were reached');
+    for (const point of STALL_POINTS) await stalls.stopAndReap(point, 1, OPS);
+    assert.deepEqual([...stalls.reached].sort(), [...STALL_POINTS].sort(), 'kill points that were reached');
   } finally {
     await stalls.end();
   }
@@ -33,8 +32,8 @@ test('a worker stopped for good at any kill point holds nobody up, and is reaped
 test('a worker stopped for good and not reaped holds nobody up either', options, async () => {
   const stalls = new Stalls();
   try {
-    for (const point of KILL_POINTS) await stalls.stopAndLeave(point, 1, OPS / 20);
-    assert.deepEqual([...stalls.reached].sort(), [...KILL_POINTS].sort(), 'kill points that were reached');
+    for (const point of STALL_POINTS) await stalls.stopAndLeave(point, 1, OPS / 20);
+    assert.deepEqual([...stalls.reached].sort(), [...STALL_POINTS].sort(), 'kill points that were reached');
   } finally {
     await stalls.end();
   }
@@ -42,7 +41,7 @@ test('a worker stopped for good and not reaped holds nobody up either', options,
 
 test('a reaper stopped for good at its own kill points is reaped by a third thread', options, async () => {
   const stalls = new Stalls();
-  const own = KILL_POINTS.filter((point) => point.startsWith('reap.'));
+  const own = STALL_POINTS.filter((point) => point.startsWith('reap.'));
   try {
     for (const reaperPoint of own) {
       assert.ok(await stalls.stopTheReaper('slab.taken', reaperPoint, 1, OPS / 50), reaperPoint);
@@ -55,7 +54,7 @@ test('a reaper stopped for good at its own kill points is reaped by a third thre
 test('a reaper stopped for good anywhere is reaped by a third thread', options, async () => {
   const stalls = new Stalls();
   // The soak has them all.
-  const some = KILL_POINTS.filter((_, i) => i % 3 === 0);
+  const some = STALL_POINTS.filter((_, i) => i % 3 === 0);
   let stopped = 0;
   try {
     for (const [i, point] of some.entries()) {

@@ -664,9 +664,8 @@ export class Validator {
         : undefined;
     const inBarn =
       countSet(m, barnAt(layout, cache, 0), number, number + 1) + this.bitsElsewhere(cache, number);
-    const pairs = m.subarray(sheaf, sheaf + SHEAF_WORDS);
-    const entries = pairs.filter((_, word) => word > 1 && (word & 1) === 0);
-    const used = entries.reduce((sum, entry) => sum + (entry === 0 ? 0 : 1), 0);
+    let used = 0;
+    for (let i = 1; i <= SHEAF_CAPACITY; i++) if (m[sheaf + (i << PAIR_SHIFT)] !== 0) used++;
     if (owner === 0) {
       if (used !== 0) return problem('ESHEAF', `is nobody's, but holds ${used} objects`);
       return inBarn === 0 ? undefined : problem('EBARN', `is nobody's, but a barn names it`);
@@ -678,6 +677,8 @@ export class Validator {
     } else if (!this.cpuIsOnline(owner)) {
       return problem('ESHEAF', `belongs to CPU ${owner - 1}, which is offline`);
     }
+    const pairs = m.subarray(sheaf, sheaf + SHEAF_WORDS);
+    const entries = pairs.filter((_, word) => word > 1 && (word & 1) === 0);
     const still = owner === IN_BARN || owner === this.cpu.owner;
     const descriptor = cacheAt(layout, cache);
     const misplaced = entries.some(

@@ -163,8 +163,8 @@ export class Sheaf {
   /** Gives back what is left. */
   release(): void {
     if (this.left === 0) return;
-    this.left = 0;
     this.context.sheaves.enterSlowPath();
+    this.left = 0;
     this.context.sheaves.releaseAll(this.cache, this.parts.splice(0));
   }
 }

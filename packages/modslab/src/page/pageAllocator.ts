@@ -67,6 +67,7 @@ import {
   CLAIM_TAIL,
   CLAIM_USED,
   flagsOf,
+  KIND_NONE,
   KIND_RCU,
   KIND_TAIL,
   kindOf,
@@ -293,6 +294,8 @@ export class FrameAllocator implements PageAllocator {
         m[page + PAGE_FLAGS] !== 0;
       if (!owned && !ourTail) continue;
       Atomics.store(m, page + PAGE_CLAIM, CLAIM_USED | ownerBits(owner));
+      const kind = kindOf(m[page + PAGE_FLAGS]);
+      if (kind !== KIND_NONE && kind !== KIND_RCU) m[page + PAGE_LAST] = m[page + PAGE_FLAGS];
       m[page + PAGE_FLAGS] = 0;
       m[page + PAGE_HEAD] = 0;
       m[page + PAGE_GROUP] = 0;

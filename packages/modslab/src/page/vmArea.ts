@@ -8,6 +8,7 @@
 
 import type { DataMemory } from '../memory/data.ts';
 import { checkInteger, hex, SlabError } from '../memory/errors.ts';
+import { PTE_AREA } from './pageTable.ts';
 import type { Vmalloc } from './vmalloc.ts';
 
 export class VmArea {
@@ -19,6 +20,9 @@ export class VmArea {
   private readonly data: DataMemory;
   private readonly frames: Int32Array;
   private readonly pageShift: number;
+  /** Where the page table has the area's claim, and what it says as long as the area lives. */
+  private readonly entry: number;
+  private readonly alive: number;
 
   constructor(vmalloc: Vmalloc, data: DataMemory, addr: number) {
     const { size, frames } = vmalloc.lookUp(addr);
@@ -28,6 +32,8 @@ export class VmArea {
     this.data = data;
     this.frames = frames;
     this.pageShift = vmalloc.metadata.layout.pageShift;
+    this.entry = vmalloc.entryOf(addr);
+    this.alive = PTE_AREA | frames.length;
   }
 
   /**
@@ -134,14 +140,16 @@ export class VmArea {
   }
 
   private checked(offset: number, length: number): ReturnType<DataMemory['views']> {
-    checkInteger('an offset', offset, 0, this.size);
-    checkInteger('a length', length, 0, this.size - offset);
+    if (offset >>> 0 !== offset || length >>> 0 !== length || offset + length > this.size) {
+      checkInteger('an offset', offset, 0, this.size);
+      checkInteger('a length', length, 0, this.size - offset);
+    }
     return this.live();
   }
 
   /** Whether it has not been freed. */
   get isLive(): boolean {
-    return this.vmalloc.isArea(this.addr, this.frames.length);
+    return this.vmalloc.metadata.m[this.entry] === this.alive;
   }
 
   private live(): ReturnType<DataMemory['views']> {

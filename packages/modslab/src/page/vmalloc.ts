@@ -110,6 +110,11 @@ export class Vmalloc {
     return { size, frames };
   }
 
+  /** Where the page table has the claim of the area that begins at `address`. Throws as `free` does. */
+  entryOf(address: number): number {
+    return walk(this.metadata, this.headOf(address));
+  }
+
   /** Whether an area of so many pages begins at `address`: a walk of the table. */
   isArea(address: number, pages: number): boolean {
     const at = walk(this.metadata, this.vpnOf(address) - 1);

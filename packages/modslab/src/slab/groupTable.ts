@@ -355,8 +355,13 @@ export class GroupTable {
     const isCharged =
       kindOf(flags) === KIND_SLAB &&
       (m[cacheAt(metadata.layout, cacheOf(flags)) + C_FLAGS] & SLAB.ACCOUNT) !== 0;
-    // Empty, and kept for anybody's use; or damaged, and never used again.
-    if (!isCharged || ownerOf(claim) === OWNER_PARKED || (claim & CLAIM_FROZEN) !== 0) return true;
+    // Empty, and kept for anybody's use.
+    if (!isCharged || ownerOf(claim) === OWNER_PARKED) return true;
+    if ((claim & CLAIM_FROZEN) !== 0) {
+      // Damaged, and never used again, by no group either.
+      m[page + PAGE_GROUP] = 0;
+      return true;
+    }
     return this.slabifier.empty(cacheOf(flags), pfn, number);
   }
 

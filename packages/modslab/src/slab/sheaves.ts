@@ -13,9 +13,10 @@
  * own: a pop that finds entry 0 has come to the bottom, and a push whose place is divisible by 256 finds the sheaf full.
  * The offset of the state spares a pop the division; it is written before the entry, so a non-zero entry always has its own.
  *
- * Each cache has a fixed pool of sheaves. A CPU owns up to two of each, *main* and *spare* (full or empty), while it
- * uses the cache; a *barn* for each cache and node keeps up to 10 full ones, as a bitmap over the pool's numbers. A
- * sheaf's owner word is its claim; its bit in a barn's bitmap is an index, changed by its owner only:
+ * Each cache has a fixed pool of sheaves. While a CPU uses the cache it owns one of them, *main*, and, as need be, *spares*:
+ * full ones and empty ones, as many as 64 KiB of objects fill (less in a small heap). Main changes places with a spare
+ * without any atomic operation. A *barn* for each cache and node keeps up to 10 full ones for everybody, as a bitmap over
+ * the pool's numbers. A sheaf's owner word is its claim; its bit in a barn's bitmap is an index, changed by its owner only:
  *
  *     take from a barn:   owner IN_BARN → me (compare-and-swap); clear the bit
  *     put into a barn:    set the bit; owner me → IN_BARN (store)
@@ -23,9 +24,10 @@
  *
  * This CPU's *hot words*, 16 a cache, are in plain memory of its thread: nothing in them is needed to recover.
  *
- *     0 TOP    word offset of main's topmost object     3 SPARE       word offset, or 0
- *     1 LIMIT  capacity; 0: cache not in use            4 SPARE_FULL  1 if the spare is full, else it is empty
- *     2 MAIN   word offset of the main sheaf            5 GENERATION  of the descriptor
+ *     0 TOP    word offset of main's topmost object     4 EMPTY       number of empty spares
+ *     1 LIMIT  capacity; 0: cache not in use            5 GENERATION  of the descriptor
+ *     2 MAIN   word offset of the main sheaf            6 SPARES      most spares that there may be, 1 … 9
+ *     3 FULL   number of full spares                    7 … 15        the spares: full ones from 7 up, empty ones from 15 down
  *
  *     objects in main = (TOP - (MAIN + bottom)) / 2
  *
@@ -66,6 +68,7 @@ import {
   C_CAPACITY,
   C_FLAGS,
   C_STATE,
+  C_STRIDE,
   cacheAt,
   GRANULE_SHIFT,
   H_EPOCH,
@@ -117,10 +120,18 @@ export const HOT_SHIFT: number = CACHE_SHIFT;
 const TOP = 0;
 const LIMIT = 1;
 const MAIN = 2;
-const SPARE = 3;
-const SPARE_FULL = 4;
+const FULL = 3;
+const EMPTY = 4;
 const GENERATION = 5;
+const SPARES = 6;
 const HOT_WORDS: number = 1 << HOT_SHIFT;
+const FIRST_SPARE = 7;
+const LAST_SPARE: number = HOT_WORDS - 1;
+const SPARES_MAX: number = LAST_SPARE - FIRST_SPARE + 1;
+/** Bytes of objects that the full spares of one cache may hold: a burst of as many needs no atomic operation. */
+const SPARE_BYTES: number = 2 ** 16;
+/** But no more than this share of a small heap: 1/256, a cache. */
+const SPARE_SHARE_SHIFT = 8;
 /** From one object of a sheaf to the next. */
 const PAIR: number = 1 << PAIR_SHIFT;
 /** The top of a sheaf that is full and empty at once: that of caches which this CPU does not use. */
@@ -261,18 +272,17 @@ export class Sheaves implements SlabAllocator {
     return false;
   }
 
-  /** After `pop` found nothing: once more, if the spare is full. Still no Atomics. */
+  /** After `pop` found nothing: once more, if a spare is full. Still no Atomics. */
   popSpare(slot: number): Address {
-    if (this.hot[slot | SPARE_FULL] === 0) return 0;
-    this.swap(slot);
+    if (this.hot[slot | FULL] === 0) return 0;
+    this.takeFullSpare(slot);
     return this.pop(slot);
   }
 
-  /** After `push` was refused: once more, if that was because main is full and the spare is empty. Still no Atomics. */
+  /** After `push` was refused: once more, if that was because main is full and a spare is empty. Still no Atomics. */
   pushSpare(slot: number, page: number, address: Address): boolean {
-    const { hot } = this;
-    if (!this.isFull(slot) || hot[slot | SPARE] === 0 || hot[slot | SPARE_FULL] === 1) return false;
-    this.swap(slot);
+    if (this.hot[slot | EMPTY] === 0 || !this.isFull(slot)) return false;
+    this.takeEmptySpare(slot);
     return this.push(slot, page, address);
   }
 
@@ -552,9 +562,10 @@ export class Sheaves implements SlabAllocator {
     const main = this.claimSheaf(cache);
     if (main === 0) return false;
     hot[slot | MAIN] = main;
-    hot[slot | SPARE] = 0;
-    hot[slot | SPARE_FULL] = 0;
+    hot[slot | FULL] = 0;
+    hot[slot | EMPTY] = 0;
     hot[slot | GENERATION] = cacheGeneration(m[descriptor + C_STATE]);
+    hot[slot | SPARES] = this.sparesFor(descriptor);
     hot[slot | LIMIT] = m[descriptor + C_CAPACITY];
     hot[slot | TOP] = this.bottomOf(slot, main);
     return true;
@@ -567,18 +578,28 @@ export class Sheaves implements SlabAllocator {
     const limit = hot[slot | LIMIT];
     if (limit === 0) return;
     const main = hot[slot | MAIN];
-    const spare = hot[slot | SPARE];
     const bottom = this.bottomOf(slot, main);
     const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
-    const spareFull = hot[slot | SPARE_FULL] === 1;
-    const spareBottom = this.bottomOf(slot, spare);
+    const spares = hot.slice(slot + FIRST_SPARE, slot + HOT_WORDS);
     hot.fill(0, slot, slot + HOT_WORDS);
     hot[slot | TOP] = TOP_CLOSED;
     this.base.drain(cache, bottom, 1, count);
     this.releaseSheaf(main);
-    if (spare === 0) return;
-    if (spareFull) this.base.drain(cache, spareBottom, 1, limit);
-    this.releaseSheaf(spare);
+    for (const spare of spares) {
+      if (spare === 0) continue;
+      this.base.drain(cache, spare, 1, SHEAF_CAPACITY);
+      this.releaseSheaf(spare);
+    }
+  }
+
+  /** How many spares a CPU may have of the cache that `descriptor` describes. */
+  private sparesFor(descriptor: number): number {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    const share = (layout.maxFrames * 2 ** layout.pageShift) / 2 ** SPARE_SHARE_SHIFT;
+    const sheafBytes = m[descriptor + C_CAPACITY] * m[descriptor + C_STRIDE];
+    const spares = Math.floor(Math.min(SPARE_BYTES, share) / sheafBytes);
+    return Math.max(1, Math.min(SPARES_MAX, spares));
   }
 
   /** `mark` with the checks of `push`; false leaves it to the slow form. */
@@ -603,8 +624,8 @@ export class Sheaves implements SlabAllocator {
   /** Main is empty: a full spare, a full sheaf of the barn, or objects from slabs. */
   private refill(cache: number, slot: number, gfp: GfpFlags): void {
     const { hot } = this;
-    if (hot[slot | SPARE_FULL] === 1) {
-      this.swap(slot);
+    if (hot[slot | FULL] !== 0) {
+      this.takeFullSpare(slot);
       return;
     }
     const full = this.takeFromBarn(cache);
@@ -614,51 +635,65 @@ export class Sheaves implements SlabAllocator {
       hot[slot | TOP] = bottom + (count << PAIR_SHIFT);
       return;
     }
-    if (hot[slot | SPARE] === 0) hot[slot | SPARE] = hot[slot | MAIN];
-    else this.releaseSheaf(hot[slot | MAIN]);
+    const empty = hot[slot | MAIN];
     hot[slot | MAIN] = full;
     hot[slot | TOP] = full + SHEAF_TOP;
+    if (this.spares(slot) < hot[slot | SPARES]) this.addEmptySpare(slot, empty);
+    else this.releaseSheaf(empty);
   }
 
-  /** Main is full: an empty spare, room in the barn, or the slabs. */
+  /** Main is full: an empty spare, one more spare, room in the barn, or the slabs. */
   private makeRoom(cache: number, slot: number): void {
     const { hot } = this;
-    if (hot[slot | SPARE] === 0) {
-      hot[slot | SPARE] = this.claimSheaf(cache);
-      hot[slot | SPARE_FULL] = 0;
+    if (hot[slot | EMPTY] === 0) {
+      const hasRoom = this.spares(slot) < hot[slot | SPARES];
+      const empty = hasRoom || this.barnHasRoom(cache) ? this.claimSheaf(cache) : 0;
+      if (empty === 0) {
+        this.drainMain(cache, slot);
+        return;
+      }
+      if (!hasRoom) {
+        const full = hot[slot | MAIN];
+        hot[slot | MAIN] = empty;
+        hot[slot | TOP] = this.bottomOf(slot, empty);
+        this.putIntoBarn(cache, full);
+        return;
+      }
+      this.addEmptySpare(slot, empty);
     }
-    if (hot[slot | SPARE] === 0) {
-      this.drainMain(cache, slot);
-      return;
-    }
-    if (hot[slot | SPARE_FULL] === 1) this.emptySpare(cache, slot);
-    this.swap(slot);
+    this.takeEmptySpare(slot);
   }
 
-  /** The spare, full, goes to the barn and is replaced by an empty sheaf; or its objects go back to their slabs. */
-  private emptySpare(cache: number, slot: number): void {
-    const { hot } = this;
-    const full = hot[slot | SPARE];
-    const empty = this.barnHasRoom(cache) ? this.claimSheaf(cache) : 0;
-    if (empty === 0) {
-      this.base.drain(cache, this.bottomOf(slot, full), 1, hot[slot | LIMIT]);
-    } else {
-      this.putIntoBarn(cache, full);
-      hot[slot | SPARE] = empty;
-    }
-    hot[slot | SPARE_FULL] = 0;
+  private spares(slot: number): number {
+    return this.hot[slot | FULL] + this.hot[slot | EMPTY];
   }
 
-  /** Main and spare change places; one is full, the other empty. */
-  private swap(slot: number): void {
+  private addEmptySpare(slot: number, empty: number): void {
     const { hot } = this;
-    const main = hot[slot | MAIN];
-    const wasEmpty = this.isEmpty(slot);
-    const other = hot[slot | SPARE];
-    hot[slot | MAIN] = other;
-    hot[slot | SPARE] = main;
-    hot[slot | TOP] = wasEmpty ? other + SHEAF_TOP : this.bottomOf(slot, other);
-    hot[slot | SPARE_FULL] = wasEmpty ? 0 : 1;
+    hot[slot + LAST_SPARE - hot[slot | EMPTY]++] = empty;
+  }
+
+  /** Main, empty, changes places with the full spare that was put away last. */
+  private takeFullSpare(slot: number): void {
+    const { hot } = this;
+    const empty = hot[slot | MAIN];
+    const at = slot + FIRST_SPARE + --hot[slot | FULL];
+    hot[slot | MAIN] = hot[at];
+    hot[slot | TOP] = hot[at] + SHEAF_TOP;
+    hot[at] = 0;
+    this.addEmptySpare(slot, empty);
+    this.cpu.count(N_SHEAF_SWAP);
+  }
+
+  /** Main, full, changes places with an empty spare. */
+  private takeEmptySpare(slot: number): void {
+    const { hot } = this;
+    const full = hot[slot | MAIN];
+    const at = slot + LAST_SPARE - --hot[slot | EMPTY];
+    hot[slot | MAIN] = hot[at];
+    hot[slot | TOP] = this.bottomOf(slot, hot[at]);
+    hot[at] = 0;
+    hot[slot + FIRST_SPARE + hot[slot | FULL]++] = full;
     this.cpu.count(N_SHEAF_SWAP);
   }
 

@@ -21,7 +21,7 @@ const RT_ID = 8;
 const RT_SIZE = 12;
 
 /** The hooks of an AssemblyScript runtime; docs/wasm.md has the runtime file that imports them. */
-export interface AssemblyScriptImports {
+export interface AssemblyScriptImports extends Record<string, (...args: number[]) => unknown> {
   /** Unmanaged memory: `heap.alloc` of the standard library. 0 without memory. */
   __alloc(size: number): Address;
   __realloc(block: Address, size: number): Address;

@@ -30,7 +30,8 @@ export interface WasmThread {
   release(): void;
 }
 
-interface Instance {
+/** What `WebAssembly.Instance` has of it. */
+export interface WasmInstance {
   readonly exports: Readonly<Record<string, unknown>>;
 }
 
@@ -44,7 +45,7 @@ const numberOf = (value: unknown): number => Number((value as { readonly value?:
  */
 export function wasmThread(
   heap: Heap,
-  instance: Instance,
+  instance: WasmInstance,
   { stackSize = STACK_SIZE_DEFAULT }: { stackSize?: number } = {},
 ): WasmThread {
   const { exports } = instance;

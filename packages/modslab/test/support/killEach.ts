@@ -15,7 +15,7 @@ import { setKillPointHook } from 'modslab/debug';
 class Killed extends Error {}
 
 const PAGE = 4096;
-const options: HeapOptions = { size: 32 * PAGE, maxSize: 256 * PAGE, pageSize: PAGE, cpus: 4, caches: 40 };
+const options: HeapOptions = { size: 32 * PAGE, maxSize: 256 * PAGE, pageSize: PAGE, cpus: 4, caches: 32 };
 /** An operation with more kill points than this never ends. */
 const PASSAGES_MAX = 500;
 

@@ -60,6 +60,8 @@ class Detours {
     else if (point === 'memory.grown') this.grow();
     else if (point.startsWith('vmalloc.')) this.mapAndUnmap();
     else if (/^(rcu|deferred|waiting)[.]/.test(point)) this.readAndDefer();
+    else if (point.startsWith('link.')) this.link();
+    else if (point.startsWith('charge.') || point.startsWith('group.')) this.useGroups();
     else this.flush();
   }
 
@@ -115,6 +117,32 @@ class Detours {
     const { heap } = this.task;
     const { size, footprint } = heap.meminfo();
     heap.kfree(heap.kvmalloc(Math.min(size - footprint + 1, heap.kmallocMaxSize)));
+  }
+
+  /** An object allocated into a slot of another, and freed from it. */
+  private link(): void {
+    const { heap, board, args } = this.task;
+    const worker = numberOf(args, 'worker');
+    board.inflight[worker] = 2;
+    const home = heap.kzalloc(64);
+    heap.allocInto(home, this.random.oneIn(4) ? 20_000 : this.random.below(1000));
+    heap.freeFrom(home);
+    heap.kfree(home);
+    board.inflight[worker] = 0;
+  }
+
+  /** Two groups, of which one adopts the other and is then freed with all that they have. */
+  private useGroups(): void {
+    const { heap } = this.task;
+    const group = heap.createGroup({ name: `victim ${this.round++ % 4}`, limit: 2 ** 20 });
+    const child = heap.createGroup();
+    for (const each of [group, child]) {
+      for (let i = 0; i < 6; i++) each.kmalloc(this.random.below(2000));
+      heap.kfree(each.kmalloc(64));
+      heap.kfree(each.kmalloc(20_000));
+    }
+    group.adopt(child);
+    group.free();
   }
 
   private flush(): void {

@@ -10,6 +10,14 @@ import { boardFor } from './rounds.ts';
 import { REAPED, STANDS_AT } from './stall.ts';
 import { Crew, Thread } from './thread.ts';
 
+/**
+ * The kill points that a victim comes to. Not: what only damaged metadata leads to (frozen.test.ts), and what only the derived
+ * page allocators of modslab/framework come to.
+ */
+export const STALL_POINTS: readonly string[] = KILL_POINTS.filter(
+  (point) => point !== 'slab.frozen' && point !== 'rcu.begun' && !point.startsWith('deferred.'),
+);
+
 const MIB = 2 ** 20;
 const options: HeapOptions = { size: MIB / 2, maxSize: 32 * MIB, pageSize: 8192, cpus: 12, caches: 48 };
 const SURVIVORS = 2;
@@ -127,6 +135,8 @@ export class Stalls {
 
   /** What is live is what is listed, but for `unlisted` objects. Then everything goes. */
   private reckon(heap: Heap, board: Board, unlisted: number): void {
+    for (const group of heap.groups()) group.free();
+    assert.deepEqual(heap.groups(), []);
     for (const { name } of heap.caches().filter((cache) => cache.name.startsWith('victim-'))) {
       const cache = heap.cache(name);
       for (const address of cache.objects()) cache.free(address);

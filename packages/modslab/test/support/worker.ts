@@ -22,6 +22,7 @@ const sources: Readonly<Record<string, () => Promise<{ scenarios: Scenarios }>>>
   snmalloc: () => import('../ported/snmalloc.ts'),
   stall: () => import('./stall.ts'),
   storm: () => import('./storm.ts'),
+  wait: () => import('./waiting.ts'),
 };
 
 async function find(scenario: string): Promise<Scenario> {

@@ -17,7 +17,9 @@ export interface ChurnRow {
 }
 
 const FEW = 256;
-const OPERATIONS = 2 ** 18;
+const ORDERS = 2 ** 18;
+/** Of a round: few, so that some rounds are not disturbed; the next goes on where it ended. */
+const ROUND = 2 ** 13;
 
 interface Allocator {
   alloc(): number;
@@ -30,9 +32,10 @@ const churn = (
   order: Uint32Array,
   words: Int32Array,
   shift: number,
+  start: number,
   operations: number,
 ): number => {
-  for (let i = 0; i < operations; i++) {
+  for (let i = start; i < start + operations; i++) {
     const index = order[i & (order.length - 1)];
     allocator.free(live[index]);
     const address = allocator.alloc();
@@ -53,11 +56,16 @@ function contestant(
   const live = Uint32Array.from({ length: count }, () => allocator.alloc());
   if (live.includes(0)) throw new RangeError(`${name} has no memory for ${count} objects`);
   const own = copyOf(churn);
-  return { name, run: (operations) => own(allocator, live, order, words, shift, operations) };
+  let start = 0;
+  const run = (operations: number): number => {
+    start = (start + operations) & (order.length - 1);
+    return own(allocator, live, order, words, shift, start, operations);
+  };
+  return { name, run };
 }
 
 function contestants(bytes: number, count: number): Contestant[] {
-  const order = randomOrder(OPERATIONS, count);
+  const order = randomOrder(ORDERS, count);
   const pages = Math.ceil((count + 2000) / Math.floor((4096 - 64) / (bytes + 4))) + 64;
   const models = LAYOUTS.map((make) => {
     const layout = make(bytes, pages);
@@ -71,8 +79,6 @@ function contestants(bytes: number, count: number): Contestant[] {
 
 /** Times them with few and with `many` live objects of `bytes`. */
 export function churnRows(bytes: number, many: number, rounds: number): ChurnRow[] {
-  const [few, lots] = [FEW, many].map((count) =>
-    timeSideBySide(contestants(bytes, count), OPERATIONS, rounds),
-  );
+  const [few, lots] = [FEW, many].map((count) => timeSideBySide(contestants(bytes, count), ROUND, rounds));
   return [...few].map(([name, ns]) => ({ name, few: ns, many: lots.get(name) ?? 0 }));
 }

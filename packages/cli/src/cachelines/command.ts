@@ -68,7 +68,7 @@ export function addCachelines(parent: Command): void {
         .default(256)
         .argParser(powerOfTwo),
     )
-    .addOption(new Option('--rounds <n>', 'rounds of each timing').default(9).argParser(whole(1, 1000)))
+    .addOption(new Option('--rounds <n>', 'rounds of each timing').default(100).argParser(whole(1, 1000)))
     .option('--json', 'print one JSON object', false)
     .option('--svg <dir>', 'write plots there')
     .addHelpText('after', HELP)

@@ -15,7 +15,7 @@ export interface IndirectionRow {
   slow: number;
 }
 
-const OPERATIONS = 2 ** 17;
+const OPERATIONS = 2 ** 13;
 const BATCH = 60;
 const LAYERS = 4;
 

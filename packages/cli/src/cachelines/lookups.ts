@@ -16,7 +16,9 @@ const SECTION_SHIFT = 15;
 const CHUNK_SHIFT = 12;
 const TABLE_SHIFT = 9;
 const WARM_PAGES = 64;
-const ADDRESSES = 2 ** 18;
+const ADDRESSES = 2 ** 20;
+/** Lookups of a round: few, so that some rounds are not disturbed; the next goes on where it ended. */
+const ROUND = 2 ** 13;
 
 /** Nanoseconds of one lookup, the loop over the addresses taken off. */
 export interface LookupRow {
@@ -89,35 +91,43 @@ function pageTable(pages: number): { top: Int32Array; tables: Int32Array } {
   return { top, tables };
 }
 
-const throughput = (lookup: Lookup, addresses: Uint32Array, operations: number): number => {
+const throughput = (lookup: Lookup, addresses: Uint32Array, start: number, operations: number): number => {
   let sum = 0;
-  for (let i = 0; i < operations; i++) sum = (sum + lookup(addresses[i & (addresses.length - 1)])) | 0;
+  for (let i = start; i < start + operations; i++)
+    sum = (sum + lookup(addresses[i & (addresses.length - 1)])) | 0;
   return sum;
 };
 
 /** Descriptors hold zeros, which the processor cannot know before it has loaded them. */
-const latency = (lookup: Lookup, addresses: Uint32Array, operations: number): number => {
-  let at = 0;
-  for (let i = 0; i < operations; i++) at = (i + lookup(addresses[at & (addresses.length - 1)])) | 0;
+const latency = (lookup: Lookup, addresses: Uint32Array, start: number, operations: number): number => {
+  let at = start;
+  for (let i = start; i < start + operations; i++)
+    at = (i + lookup(addresses[at & (addresses.length - 1)])) | 0;
   return at;
 };
 
 function contestants(all: [string, Lookup][], loop: typeof throughput, addresses: Uint32Array): Contestant[] {
-  return all.map(([name, lookup]) => {
+  return all.map(([name, lookup], i) => {
     const own = copyOf(loop);
-    return { name, run: (operations) => own(lookup, addresses, operations) };
+    // Far apart, so that none finds in the cache what another has just loaded.
+    let start = i * (addresses.length >>> 3);
+    const run = (operations: number): number => {
+      start = (start + operations) & (addresses.length - 1);
+      return own(lookup, addresses, start, operations);
+    };
+    return { name, run };
   });
 }
 
-/** Times every way, warm and over the whole of `mib` MiB; `mib` and `lookups`, those of a round, are powers of two. */
-export function lookupRows(mib: number, rounds: number, lookups: number = ADDRESSES): LookupRow[] {
+/** Times every way, warm and over the whole of `mib` MiB. `mib` is a power of two. */
+export function lookupRows(mib: number, rounds: number): LookupRow[] {
   const pages = (mib * 2 ** 20) >>> PAGE_SHIFT;
   const baseline: [string, Lookup] = ['the loop alone', (address) => address >>> 31];
   const addressesIn = (count: number): Uint32Array =>
-    randomOrder(lookups, count).map((page, i) => page * 4096 + ((i * 64) & 0xfff));
+    randomOrder(ADDRESSES, count).map((page, i) => page * 4096 + ((i * 64) & 0xfff));
   const times = [throughput, latency].flatMap((loop) =>
     [WARM_PAGES, pages].map((count) =>
-      timeSideBySide(contestants([baseline, ...ways(pages)], loop, addressesIn(count)), lookups, rounds),
+      timeSideBySide(contestants([baseline, ...ways(pages)], loop, addressesIn(count)), ROUND, rounds),
     ),
   );
   const names = [...times[0].keys()].filter((name) => name !== baseline[0]);

@@ -49,6 +49,7 @@ export function barChart(title: string, unit: string, bars: readonly Bar[]): str
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${LEFT + WIDTH + 110} ${height}" font-family="sans-serif" font-size="12">`,
+    `<title>${escaped(title)}</title>`,
     '<rect width="100%" height="100%" fill="#ffffff"/>',
     text(12, 22, title, 'font-size="15" font-weight="bold"'),
     ...rows,

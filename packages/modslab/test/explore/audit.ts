@@ -136,7 +136,8 @@ function account(world: World, inspector: Heap): void {
 
 function reapAll(world: World, inspector: Heap, dead: readonly number[]): void {
   const { m, layout } = world.metadata;
-  for (const cpu of dead) inspector.reap(cpu);
+  // The inspector may have been given the number of one that was reaped before.
+  for (const cpu of dead) if (cpu !== inspector.cpu) inspector.reap(cpu);
   for (let cpu = 0; cpu < layout.cpus; cpu++) {
     const status = statusOf(m[cpuAt(layout, cpu) + CPU_STATUS]);
     const isActor = world.actors.some(({ heap }) => heap?.cpu === cpu) && !dead.includes(cpu);

@@ -58,6 +58,10 @@ export interface Figures {
   schedule: string | undefined;
 }
 
+/** In place of the CPU that runs: none does, and none will; or one is to be chosen. */
+const ENDED = -2;
+const CHOICE = -1;
+
 const READY = 0;
 const DONE = 1;
 const DEAD = 2;
@@ -195,7 +199,6 @@ export class Explorer {
     do {
       this.grew = false;
       this.seen = new NumberSet();
-      this.ends = new NumberSet();
       this.stack = [];
       figures.passes++;
       let move: Move | undefined;
@@ -385,7 +388,7 @@ export class Explorer {
       return true;
     }
     if (this.made < this.moves.length || this.trace !== undefined) return true;
-    if (!this.seen.add(this.key(-1))) return false;
+    if (!this.seen.add(this.key(CHOICE))) return false;
     for (const cpu of ready.slice(1)) this.stack.push(this.moveOf(cpu));
     return true;
   }
@@ -485,15 +488,17 @@ export class Explorer {
       const stopped = half === 1 ? registers?.history1 : registers?.history2;
       const between = half === 1 ? runner.hash1 : runner.hash2;
       hash = mixInto(hash, isRunning ? machine.history(half) : (stopped ?? between));
+      if (running === ENDED) continue;
       // Where a CPU stands follows from what it has read; whether it has begun does not, nor whether a switch is free.
       hash = mixInto(hash, (operation === undefined ? 0 : 2) + (runner.conflicts > 1 ? 1 : 0));
     }
+    if (running === ENDED) return hash;
     return mixInto(hash, (running + 1) * 4096 + this.preemptions * 64 + this.kills);
   }
 
   /** All programs have ended, or their CPUs are dead. */
   private end(): void {
-    if (!this.ends.add(this.key(-1))) return;
+    if (!this.ends.add(this.key(ENDED))) return;
     this.figures.ends++;
     this.tainted = true;
     this.finishing = true;

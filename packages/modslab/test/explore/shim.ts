@@ -11,8 +11,8 @@
  *
  *     a log of all writes, so that the memory can be put back as it was
  *     a hash of the memory, kept up to date with each write, so that states can be compared
- *     a hash of all that the running CPU has read in its present operation: as the code is deterministic, CPUs with
- *     equal hashes are in equal states, local variables included
+ *     a hash of all that the running CPU has read and written in its present operation: as the code is deterministic,
+ *     CPUs with equal hashes are at the same place, in equal states, local variables included
  *
  * Hashes have 53 bits. Two states that differ and have one hash would make the explorer miss one of them; with a million
  * states that is one chance in ten thousand.
@@ -130,9 +130,12 @@ export function $write(): number {
   if (source !== undefined) {
     for (let i = 0; i < source.length; i++) set(location + i, source[i]);
     source = undefined;
+    remember(location);
     return 0;
   }
   if (defect?.lostStore?.(location, value) !== true) set(location, value);
+  // A store tells the CPU nothing, but it is behind it now.
+  remember(value);
   return value;
 }
 

@@ -88,8 +88,8 @@ export interface WorldSetup {
 }
 
 const PAGE_SHIFT = 12;
-/** Descriptors of caches: number 0, kmalloc's, and room for two more. */
-const CACHES = 4;
+/** Descriptors of caches: number 0, kmalloc's, and room for three more. */
+const CACHES = 5;
 
 type Key = string | number;
 
@@ -121,7 +121,7 @@ class PrivateState {
     if (Array.isArray(object) && object.length > 8) return;
     for (const key of Object.keys(object)) {
       const value = object[key];
-      if (key === 'layout') continue;
+      if (key === 'layout' || key === 'slots') continue;
       this.fields.push({ object, key, value });
       if (typeof value === 'number' || typeof value === 'boolean') this.numbers.push({ object, key });
       if (typeof value === 'object' && value !== null) walk(value);

@@ -25,6 +25,7 @@
  */
 
 import { audit, Violation } from './audit.ts';
+import { Random } from '../support/random.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Defect, machine, mixInto, type Registers } from './shim.ts';
 import { type Actor, type Modules, type Steps, World } from './world.ts';
@@ -61,6 +62,11 @@ export interface Figures {
 /** In place of the CPU that runs: none does, and none will; or one is to be chosen. */
 const ENDED = -2;
 const CHOICE = -1;
+
+/** Schedules at random before the search, and how often they switch and kill: once in so many steps. */
+const LEARNT = 400;
+const SWITCH_RARITY = 12;
+const KILL_RARITY = 400;
 
 const READY = 0;
 const DONE = 1;
@@ -162,6 +168,8 @@ export class Explorer {
   private trace: string[] | undefined;
   private tainted = false;
   private finishing = false;
+  /** Decides, in a schedule at random; its moves are entered as they are made. */
+  private random: Random | undefined;
 
   constructor(modules: Modules, scenario: Scenario, options: ExploreOptions, killedAt: Set<string> = new Set()) {
     this.scenario = scenario;
@@ -196,6 +204,7 @@ export class Explorer {
   explore(): Figures {
     const { figures, options } = this;
     const began = Date.now();
+    this.learn();
     do {
       this.grew = false;
       this.seen = new NumberSet();
@@ -213,6 +222,13 @@ export class Explorer {
     figures.complete = figures.violation === undefined;
     figures.conflicts = this.conflicts.reduce((sum, bits) => sum + (bits === 0 ? 0 : 1), 0);
     return figures;
+  }
+
+  /** Runs schedules at random, to meet most of the conflicts before the search begins. */
+  private learn(): void {
+    this.random = new Random(LEARNT);
+    for (let i = 0; i < LEARNT && this.figures.violation === undefined; i++) this.run(undefined);
+    this.random = undefined;
   }
 
   /** Runs one schedule again; what it says about each step. */
@@ -278,8 +294,12 @@ export class Explorer {
     this.restart();
     figures.schedules++;
     try {
-      if (this.goThrough()) this.end();
-      else figures.pruned++;
+      const ended = this.goThrough();
+      // A schedule at random is there for its conflicts only.
+      if (this.random === undefined) {
+        if (ended) this.end();
+        else figures.pruned++;
+      }
     } catch (error) {
       this.failure ??= error instanceof Error ? (error.stack ?? error.message) : String(error);
       if (error instanceof Violation) this.failure = error.message;
@@ -381,6 +401,11 @@ export class Explorer {
     this.current = ready[0];
     if (ready.length === 1) return true;
     this.seq++;
+    if (this.random !== undefined) {
+      this.current = ready[this.random.below(ready.length)];
+      this.enter(this.current);
+      return true;
+    }
     const move = this.moves[this.made];
     if (move !== undefined && move.seq === this.seq) {
       this.made++;
@@ -405,6 +430,7 @@ export class Explorer {
     const matters = this.mark(location, isWrite);
     if (matters) runner.conflicts++;
     if (this.trace !== undefined) this.note(() => `  ${this.seq} cpu ${this.current} ${this.nameOf(location, isWrite)}`);
+    if (this.random !== undefined) return this.chance(this.random);
     const move = this.moves[this.made];
     if (move !== undefined && move.seq === this.seq) {
       this.made++;
@@ -420,6 +446,22 @@ export class Explorer {
     if (!stop && isWrite) runner.points.length = 0;
     return stop;
   };
+
+  /** In a schedule at random: whether to stop here. */
+  private chance(random: Random): boolean {
+    const others = this.runners.filter(({ status, actor }) => status === READY && actor.index !== this.current);
+    const mayDie = this.kills > 0 && this.scenario.immortal?.includes(this.current) !== true;
+    if (mayDie && random.oneIn(KILL_RARITY)) this.asked = KILL;
+    else if (others.length > 0 && random.oneIn(SWITCH_RARITY)) this.asked = others[random.below(others.length)].actor.index;
+    else return false;
+    this.enter(this.asked);
+    return true;
+  }
+
+  private enter(act: number): void {
+    this.moves.push(this.moveOf(act));
+    this.made++;
+  }
 
   private tooLong(): boolean {
     if (++this.runners[this.current].steps > STEPS_MAX) throw new Violation('an operation of the audit does not end');

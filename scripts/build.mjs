@@ -3,8 +3,8 @@
 //   node scripts/build.mjs [--src] [--quiet] [PACKAGE…]     --src: leave the tests out
 //
 // Why not plain tsc: a package whose package.json names the condition `modslab-checked` is built twice. In `dist/`
-// every statement `assert(…);` and `killPoint(…);` is removed, so that what users run pays nothing for them; in
-// `dist/checked/` they stay, and the tests run on that (`node --conditions=modslab-checked`). In both, names of numbers
+// every statement `assert(…);`, `killPoint(…);` and `if (failPoint(…)) …` is removed, so that what users run pays nothing
+// for them; in `dist/checked/` they stay, and the tests run on that (`node --conditions=modslab-checked`). In both, names of numbers
 // become numbers. A project is skipped
 // when neither its inputs nor those of the packages that it needs have changed since its last clean build.
 import { createHash } from 'node:crypto';
@@ -16,6 +16,7 @@ import { packages, root, walk } from './workspace.mjs';
 
 const CHECKED = 'modslab-checked';
 const REMOVED = new Set(['assert', 'killPoint']);
+const REMOVED_IF = new Set(['failPoint']);
 
 const { values: options, positionals: names } = parseArgs({
   allowPositionals: true,
@@ -107,6 +108,13 @@ function isRead(node) {
   );
 }
 
+/** Whether `node` calls one of these functions, which are modslab's own. */
+function isCallOf(names, node, foreign) {
+  if (!ts.isCallExpression(node) || !ts.isIdentifier(node.expression)) return false;
+  const { text } = node.expression;
+  return names.has(text) && !foreign.has(text);
+}
+
 /**
  * The transformer of both variants. To V8 an imported or exported `const` is a cell, loaded and checked at every use (a
  * pair of kmalloc and kfree took twice the time): so names of numbers are replaced by the numbers. The release variant
@@ -127,14 +135,10 @@ const transform = (checker, release) => (context) => (file) => {
           : literal;
       }
     }
-    if (
-      release &&
-      ts.isExpressionStatement(node) &&
-      ts.isCallExpression(node.expression) &&
-      ts.isIdentifier(node.expression.expression) &&
-      REMOVED.has(node.expression.expression.text) &&
-      !foreign.has(node.expression.expression.text)
-    ) {
+    const isRemoved =
+      (ts.isExpressionStatement(node) && isCallOf(REMOVED, node.expression, foreign)) ||
+      (ts.isIfStatement(node) && !node.elseStatement && isCallOf(REMOVED_IF, node.expression, foreign));
+    if (release && isRemoved) {
       collectIdentifiers(node, gone);
       // A list of statements can lose one; the only statement of an `if` or a loop becomes an empty one.
       return ts.isBlock(node.parent) || ts.isSourceFile(node.parent) || ts.isCaseOrDefaultClause(node.parent)

@@ -6,8 +6,13 @@
 
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
-import { type AddressArray, checkBulk, Kmalloc } from './kmalloc/kmalloc.ts';
+import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
+import { GroupAllocator } from './kmalloc/groupAllocator.ts';
+import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
+import { Links } from './kmalloc/link.ts';
+import { Mempool } from './kmalloc/mempool.ts';
+import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
 import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
 import {
   attachCpu,
@@ -16,6 +21,7 @@ import {
   N_SLABS_FREED,
   OFFLINE,
   readTag,
+  readThread,
   statusOf,
 } from './memory/cpu.ts';
 import {
@@ -39,6 +45,7 @@ import {
   cacheAt,
   cpuAt,
   H_KMALLOC_CACHES,
+  H_REPORTS,
   nodeOf,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
@@ -67,9 +74,10 @@ import {
 import { FrameAllocator, NODE_ANY } from './page/pageAllocator.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
 import type { SlabFlags } from './slab/flags.ts';
+import { GroupTable } from './slab/groupTable.ts';
 import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
-import type { Address } from './slab/slabAllocator.ts';
+import type { Address, AddressArray } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
@@ -163,6 +171,18 @@ export interface CpuInfo {
   tag?: string | number;
   /** Rises by one each time the slot is taken. */
   generation: number;
+  /**
+   * The host's number of the thread that has it (Node: `threadId`); 0 on the main thread, or where the host numbers none.
+   * An online slot without it belongs to a thread that is inside `attach` or `detach`, or died there: it has nothing, so
+   * reaping it is right if the thread is dead and does no harm if it is not.
+   */
+  thread?: number;
+}
+
+/** What this thread's end of the heap is made of. */
+interface HeapContext extends CacheContext {
+  readonly groups: GroupAllocator;
+  readonly links: Links;
 }
 
 interface Window {
@@ -244,7 +264,7 @@ export class Heap {
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly kmallocs: Kmalloc;
-  private readonly context: CacheContext;
+  private readonly context: HeapContext;
 
   private constructor(
     metadata: Metadata,
@@ -258,7 +278,12 @@ export class Heap {
     const slabifier = new Slabifier(metadata, cpu, data, pages);
     const sheaves = sheaved(metadata, cpu, slabifier, slabifier.table);
     if (isNew) createKmallocCaches(metadata, sheaves);
-    const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier.table);
+    const maxSize = kmallocMaxSize(metadata.layout);
+    const table = new GroupTable(metadata, cpu, pages, slabifier);
+    const reclaim = new Reclaim(metadata, cpu, sheaves, table);
+    const groups = new GroupAllocator(metadata, cpu, data, pages, slabifier, table, reclaim, maxSize);
+    const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim);
+    const links = new Links(metadata, cpu, data, pages, slabifier, kmalloc);
     this.metadata = metadata;
     this.data = data;
     this.thisCpu = cpu;
@@ -266,8 +291,9 @@ export class Heap {
     this.slabifier = slabifier;
     this.sheaves = sheaves;
     this.kmallocs = kmalloc;
-    this.kmallocMaxSize = kmalloc.maxSize;
-    this.context = { metadata, cpu, data, table: slabifier.table, slabifier, sheaves, kmalloc };
+    this.kmallocMaxSize = maxSize;
+    const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links };
+    this.context = { ...common, table: slabifier.table };
   }
 
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
@@ -373,8 +399,10 @@ export class Heap {
    * given. Throws `EBUSY` for the caller's own CPU, `EINVAL` for no CPU. Cost: O(frames + caches · sheaves).
    */
   reap(cpu: number, generation?: number): ReapReport {
-    const { metadata, thisCpu, pages, slabifier, sheaves } = this;
-    return new Reaper(metadata, thisCpu, pages, slabifier, sheaves, slabifier.table).reap(cpu, generation);
+    const { metadata, thisCpu, pages, slabifier, sheaves, context } = this;
+    const { groups, links } = context;
+    const reaper = new Reaper(metadata, thisCpu, pages, slabifier, sheaves, groups.table, links);
+    return reaper.reap(cpu, generation);
   }
 
   /** All CPU slots that have ever been taken. */
@@ -386,8 +414,12 @@ export class Heap {
       const word = Atomics.load(m, cpuAt(layout, cpu) + CPU_STATUS);
       if (word === 0) continue;
       const tag = readTag(this.metadata, cpu);
-      const info = { cpu, online: statusOf(word) !== OFFLINE, generation: generationOf(word) };
-      infos.push(tag === undefined ? info : { ...info, tag });
+      const online = statusOf(word) !== OFFLINE;
+      const thread = readThread(this.metadata, cpu);
+      const info: CpuInfo = { cpu, online, generation: generationOf(word) };
+      if (tag !== undefined) info.tag = tag;
+      if (thread !== undefined) info.thread = thread;
+      infos.push(info);
     }
     return infos;
   }
@@ -562,8 +594,68 @@ export class Heap {
   shrink(): number {
     this.sheaves.enterSlowPath();
     const before = this.thisCpu.counted(N_SLABS_FREED);
-    this.sheaves.drainAll();
+    this.context.reclaim.drain();
     return this.thisCpu.counted(N_SLABS_FREED) - before;
+  }
+
+  /**
+   * Allocates `size` bytes and stores the address into the 32-bit word at `slotAddr`, which lies in a live object of this
+   * heap (a multiple of 4) and holds 0, as one step: if this thread is killed, either the slot has the object or nobody
+   * has, and nothing is lost. The address; 0 without memory. Throws `EBUSY` if the slot is not 0, or stops being so. While the
+   * call is under way the slot may hold an odd number. Straight from a slab: a handful of Atomics.
+   */
+  allocInto(slotAddr: Address, size: number, gfp: GfpFlags = 0): Address {
+    return this.context.links.allocInto(slotAddr, size, gfp);
+  }
+
+  /**
+   * Frees the object whose address the 32-bit word at `slotAddr` holds, and makes the word 0, as one step like `allocInto`.
+   * The address that was freed; 0 if the slot was empty, or another thread was faster. Throws as `kfree` does, and
+   * leaves the slot as it is. While the call is under way the slot may hold an odd number.
+   */
+  freeFrom(slotAddr: Address): Address {
+    return this.context.links.freeFrom(slotAddr);
+  }
+
+  /**
+   * Creates a group: memory that is charged to it can be limited, freed as a whole, and taken over by another group, whoever
+   * allocated it. Every thread can open it by its name. Throws `EINVAL` for a taken name, `ENOMEM` if there are 1,023.
+   */
+  createGroup(options: GroupOptions = {}): Group {
+    this.thisCpu.checkOnline();
+    return createGroup(this.context, options);
+  }
+
+  /** Opens a group that some thread has created. Throws `EINVAL` if there is none of that name. */
+  group(name: string): Group {
+    this.thisCpu.checkOnline();
+    return openGroup(this.context, name);
+  }
+
+  /** All groups but those that another has adopted. */
+  groups(): Group[] {
+    this.thisCpu.checkOnline();
+    return this.context.groups.table.active().map((number) => new Group(this.context, number));
+  }
+
+  /** Sets `min` objects of `size` bytes aside for when there is no memory. Throws `ENOMEM` if there is none now. */
+  createMempool(min: number, size: number): Mempool {
+    return new Mempool(this.context, min, size);
+  }
+
+  /**
+   * Registers a shrinker on this thread: it is asked to free what can be done without before an allocation of this thread
+   * gives up, never with `NOWAIT` or `ATOMIC`. Returns a function that unregisters it.
+   */
+  registerShrinker(shrinker: Shrinker): () => void {
+    this.thisCpu.checkOnline();
+    return this.context.reclaim.register(shrinker);
+  }
+
+  /** Reports of damaged metadata since the heap was made: each slab that was found damaged and frozen counts once. */
+  get reports(): number {
+    this.thisCpu.checkAttached();
+    return Atomics.load(this.metadata.m, H_REPORTS);
   }
 
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */

@@ -14,12 +14,14 @@ export {
   type KmemCacheOptions,
   type PageInfo,
 } from './heap.ts';
-export type { AddressArray } from './kmalloc/kmalloc.ts';
+export type { Group, GroupOptions } from './kmalloc/group.ts';
 export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
+export type { Mempool } from './kmalloc/mempool.ts';
+export type { Shrinker } from './kmalloc/reclaim.ts';
 export type { HeapMemory, WasmMemory } from './memory/data.ts';
 export { SlabError, type SlabErrorCode } from './memory/errors.ts';
 export { GFP, type GfpFlags } from './memory/gfp.ts';
 export { SLAB, type SlabFlags } from './slab/flags.ts';
-export type { Address } from './slab/slabAllocator.ts';
+export type { Address, AddressArray } from './slab/slabAllocator.ts';
 export type { BuddyInfo, Counters, MemInfo } from './stat/meminfo.ts';
 export type { SlabinfoRow } from './stat/slabinfo.ts';

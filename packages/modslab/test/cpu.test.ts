@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { GFP, Heap, type HeapHandle } from 'modslab';
+import { setKillPointHook } from 'modslab/debug';
+import { usedFrames } from '#src/memory/cpu.js';
 import { VERSION } from '#src/memory/layout.js';
 import {
   assertFilled,
@@ -14,6 +16,7 @@ import {
   wrong,
 } from './support/heap.js';
 import { internalsOf } from './support/internals.js';
+import { skipUnlessChecked } from './support/killpoints.js';
 
 test('the creator is CPU 0; each attach takes the lowest free slot', () => {
   const heap = smallHeap();
@@ -294,3 +297,53 @@ test('views of all CPUs follow the growth that one of them caused', () => {
   assert.equal(heap.u8.length, other.u8.length);
   assert.equal(heap.kmalloc(64 * 1024, GFP.NOWAIT), 0);
 });
+
+test('frames that others take and free while a CPU is reaped are counted', {
+  skip: skipUnlessChecked,
+}, () => {
+  const heap = smallHeap({ cpus: 4 });
+  const victim = Heap.attach(heap.handle);
+  const other = Heap.attach(heap.handle);
+  const pages = [2, 0, 1].map((order) => victim.allocPages(order));
+  const taken: number[] = [];
+  setKillPointHook((point) => {
+    if (!point.startsWith('reap.')) return;
+    setKillPointHook(undefined);
+    taken.push(other.allocPages(0), other.allocPages(1));
+    other.freePages(pages[0], 2);
+  });
+  heap.reap(victim.cpu);
+  setKillPointHook(undefined);
+  assert.equal(taken.length, 2);
+  const { metadata } = internalsOf(heap);
+  assert.equal(usedFrames(metadata) * heap.pageSize, heap.meminfo().footprint);
+  other.detach();
+  assertSound(heap);
+});
+
+for (const [point, passage] of [
+  ['frames.claimed-some', 2],
+  ['frames.claimed-all', 1],
+  ['frames.bits-cleared', 1],
+  ['frames.release-begun', 1],
+  ['frames.tail-released', 2],
+  ['frames.bits-set', 1],
+  ['frames.bits-set', 2],
+  ['large.claimed', 1],
+] as const) {
+  test(`the count of frames is right after a kill at ${point}, passage ${passage}`, {
+    skip: skipUnlessChecked,
+  }, () => {
+    const heap = smallHeap({ cpus: 4 });
+    const victim = Heap.attach(heap.handle);
+    let left: number = passage;
+    setKillPointHook((at) => {
+      if (at === point && --left === 0) throw new Error('killed');
+    });
+    assert.throws(() => victim.kfree(victim.kmalloc(5 * heap.pageSize)), /killed/);
+    setKillPointHook(undefined);
+    heap.reap(victim.cpu);
+    assertSound(heap);
+    assert.equal(usedFrames(internalsOf(heap).metadata) * heap.pageSize, heap.meminfo().footprint);
+  });
+}

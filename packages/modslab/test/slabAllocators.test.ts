@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { countSet } from '#src/memory/bitmap.js';
+import { usedFrames } from '#src/memory/cpu.js';
 import { addressOf, entryOf } from '#src/memory/entry.js';
 import {
   BARN_FULL_MAX,
@@ -9,7 +10,6 @@ import {
   C_OBJECTS,
   C_PARKED,
   cacheAt,
-  H_USED_FRAMES,
   PAIR_SHIFT,
   PARKED_MAX,
   pageAt,
@@ -81,7 +81,7 @@ for (const [name, of] of ALLOCATORS) {
       partial: 0,
       active: 0,
     });
-    assert.equal(layers.metadata.m[H_USED_FRAMES], 0);
+    assert.equal(usedFrames(layers.metadata), 0);
     assert.equal(partialSlabs(layers, cache), 0);
     assert.equal(allocator.shrink(cache), 0);
   });
@@ -102,7 +102,7 @@ for (const [name, of] of ALLOCATORS) {
     assert.deepEqual(entries(layers, sheaf, 1, 7), [0, 0, 0, 0, 0, 0, 0]);
     assert.equal(allocator.getObjects(cache).cached, 0);
     allocator.shrink(cache);
-    assert.equal(layers.metadata.m[H_USED_FRAMES], 0);
+    assert.equal(usedFrames(layers.metadata), 0);
   });
 
   test(`${name}: fill reports how many it got when memory ends`, () => {
@@ -137,7 +137,7 @@ for (const [name, of] of ALLOCATORS) {
     const addresses = Array.from({ length: 100 }, () => allocator.alloc(cache, 0));
     for (const address of addresses) allocator.free(cache, address);
     allocator.destroy(cache);
-    assert.equal(layers.metadata.m[H_USED_FRAMES], 0);
+    assert.equal(usedFrames(layers.metadata), 0);
   });
 
   test(`${name}: objects of a node, of another when it has none, of no other with THISNODE`, () => {
@@ -178,7 +178,7 @@ test('partial slabs are filled up, the lowest first, before a fresh one is taken
     [...holes].sort((a, b) => a - b),
   );
   assert.equal(partialSlabs(layers, cache), 0);
-  assert.equal(metadata.m[H_USED_FRAMES], 4);
+  assert.equal(usedFrames(metadata), 4);
 });
 
 test('only a bounded number of empty slabs is kept, and they are used again', () => {
@@ -189,11 +189,11 @@ test('only a bounded number of empty slabs is kept, and they are used again', ()
   for (const address of addresses) slabifier.free(cache, address);
   const kept = parkedMax(1024, 12);
   assert.ok(kept >= 1 && kept <= PARKED_MAX);
-  assert.equal(metadata.m[H_USED_FRAMES], kept);
+  assert.equal(usedFrames(metadata), kept);
   const slots = cacheAt(metadata.layout, cache) + C_PARKED;
   assert.equal([...metadata.m.subarray(slots, slots + PARKED_MAX)].filter((head) => head !== 0).length, kept);
   slabifier.alloc(cache, 0);
-  assert.equal(metadata.m[H_USED_FRAMES], kept, 'no fresh frame');
+  assert.equal(usedFrames(metadata), kept, 'no fresh frame');
 });
 
 test('fewer empty slabs are kept where pages are large', () => {
@@ -244,7 +244,7 @@ test('a slab whose last objects were left pending does not stay for ever', () =>
   });
   assert.equal(layers.slabifier.getObjects(cache).live, 0);
   layers.slabifier.shrink(cache);
-  assert.equal(layers.metadata.m[H_USED_FRAMES], 0);
+  assert.equal(usedFrames(layers.metadata), 0);
 });
 
 test('sheaves: an object that was freed last is handed out next', () => {
@@ -269,10 +269,10 @@ test('sheaves: full ones go to the barn, up to ten, and another CPU takes them w
   for (const address of addresses) sheaves.free(cache, address);
   const kept = sheaves.getObjects(cache).cached / capacity;
   assert.equal(kept, BARN_FULL_MAX + 2, 'main, spare and a full barn; the rest went back to its slabs');
-  const before = m[H_USED_FRAMES];
+  const before = usedFrames(layers.metadata);
   for (let i = 0; i < capacity * BARN_FULL_MAX; i++) assert.notEqual(other.sheaves.alloc(cache, 0), 0);
   assert.equal(sheaves.getObjects(cache).cached, 2 * capacity);
-  assert.equal(m[H_USED_FRAMES], before, 'no slab was touched');
+  assert.equal(usedFrames(layers.metadata), before, 'no slab was touched');
 });
 
 test('sheaves: without a free sheaf in the pool objects come straight from the slabs', () => {
@@ -296,12 +296,12 @@ test('a slab of one large object takes exactly the frames it needs', () => {
   const { slabifier, metadata } = layers;
   const cache = slabifier.create(spec('large', 5 * 4096 + 1));
   const address = slabifier.alloc(cache, 0);
-  assert.equal(metadata.m[H_USED_FRAMES], 6);
+  assert.equal(usedFrames(metadata), 6);
   thrownBy('EINTERIOR', () => slabifier.free(cache, address + 4096));
   thrownBy('EINTERIOR', () => slabifier.free(cache, address + 8));
   slabifier.free(cache, address);
   thrownBy('EDOUBLEFREE', () => slabifier.free(cache, address));
   slabifier.shrink(cache);
-  assert.equal(metadata.m[H_USED_FRAMES], 0);
+  assert.equal(usedFrames(metadata), 0);
   assert.ok(entryOf(address) > 0);
 });

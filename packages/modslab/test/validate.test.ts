@@ -337,7 +337,7 @@ test('a problem says where: a message, and the address and cache that it is abou
 
 test('the count of used frames is checked against the bitmap', () => {
   const it = scene();
-  it.m[L.H_USED_FRAMES] += 3;
+  it.m[L.cpuAt(it.layout, it.heap.cpu) + L.CPU_FRAMES] += 3;
   assert.deepEqual(codesOf(it.heap.validate()), ['ECOUNT']);
 });
 

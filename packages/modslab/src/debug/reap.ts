@@ -4,24 +4,27 @@
  * The caller vouches for the death. The reaper first makes itself the dead CPU's reaper in its status word, by
  * compare-and-swap, so that two never reap one CPU at once. Then, in this order:
  *
+ *     0  its charge: the row set right                               (slab/charge.ts)
+ *        its link: the slot and the object set right                 (kmalloc/link.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
  *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
  *     4  every slab that it holds: recounted and given up            (only now may others take from those)
  *     5  every sheaf that it owns: taken over, its objects put back
  *     6  descriptors of caches that it was creating: given up; those of destroyed caches: emptied
+ *        groups that it owned: given up; those that are being freed: completed
  *     7  its record is cleared, its slot becomes OFFLINE
  *
  * Every step works on what is still the dead CPU's, or by now the reaper's own; so each may be cut short:
  *
  * | killed here           | ⇒ reap of the reaper does this                                                       |
  * |-----------------------|--------------------------------------------------------------------------------------|
- * | anywhere in 1 … 7     | takes over the CPUs whose status word names the dead reaper, runs 1 … 7 for each of   |
+ * | anywhere in 0 … 7     | takes over the CPUs whose status word names the dead reaper, runs 0 … 7 for each of   |
  * |                       | them first, then for the reaper itself                                               |
  */
 
+import type { Links } from '../kmalloc/link.ts';
 import { killPoint } from '../memory/assert.ts';
-import { countSet } from '../memory/bitmap.ts';
 import {
   type Cpu,
   clearTag,
@@ -35,6 +38,8 @@ import {
 import { invalid, SlabError } from '../memory/errors.ts';
 import {
   C_STATE,
+  CPU_FRAMES,
+  CPU_FRAMES_AFTER,
   CPU_PENDING_ENTRY,
   CPU_RUN_FRAMES,
   CPU_RUN_HEAD,
@@ -45,7 +50,6 @@ import {
   GRANULE_SHIFT,
   H_EPOCH,
   H_FRAMES,
-  H_USED_FRAMES,
   PAIR_SHIFT,
   pageAt,
   SCRATCH_CAPACITY,
@@ -72,6 +76,8 @@ import {
 } from '../page/page.ts';
 import type { FrameAllocator } from '../page/pageAllocator.ts';
 import { CACHE_DYING, CACHE_NONE, type CacheTable, cacheStatus, stateAt } from '../slab/cacheTable.ts';
+import { forgetCharge, settleCharge } from '../slab/charge.ts';
+import type { GroupTable } from '../slab/groupTable.ts';
 import type { Sheaves } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 
@@ -91,6 +97,8 @@ export class Reaper {
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly table: CacheTable;
+  private readonly groups: GroupTable;
+  private readonly links: Links;
 
   constructor(
     metadata: Metadata,
@@ -98,7 +106,8 @@ export class Reaper {
     pages: FrameAllocator,
     slabifier: Slabifier,
     sheaves: Sheaves,
-    table: CacheTable,
+    groups: GroupTable,
+    links: Links,
   ) {
     this.metadata = metadata;
     this.m = metadata.m;
@@ -106,7 +115,9 @@ export class Reaper {
     this.pages = pages;
     this.slabifier = slabifier;
     this.sheaves = sheaves;
-    this.table = table;
+    this.table = slabifier.table;
+    this.groups = groups;
+    this.links = links;
   }
 
   /**
@@ -126,13 +137,12 @@ export class Reaper {
     const word = Atomics.load(m, at);
     if (statusOf(word) === OFFLINE || (generation !== undefined && generationOf(word) !== generation))
       return report;
-    if (reaperOf(word) !== 0) return report;
+    if (statusOf(word) === REAPING) return report;
     const claimed = statusWord(REAPING, cpu.owner, generationOf(word));
     if (Atomics.compareExchange(m, at, word, claimed) !== word) return report;
     killPoint('reap.claimed');
     this.takeOver(dead, report);
     this.run(dead, report);
-    this.recountFrames();
     return report;
   }
 
@@ -153,6 +163,9 @@ export class Reaper {
   private run(dead: number, report: ReapReport): void {
     const { m, metadata } = this;
     const record = cpuAt(metadata.layout, dead);
+    settleCharge(metadata, dead);
+    this.links.finish(dead);
+    killPoint('reap.intents-settled');
     this.finishPending(record, dead);
     this.finishRun(record, dead, report);
     this.forEachSheaf(dead, (_cache, sheaf) => this.dropFreeEntries(sheaf, SHEAF_CAPACITY));
@@ -163,8 +176,11 @@ export class Reaper {
     this.forEachSheaf(dead, (cache, sheaf) => this.takeSheaf(dead, cache, sheaf, report));
     this.drainScratch(record + CPU_SCRATCH, report);
     killPoint('reap.sheaves-flushed');
+    forgetCharge(metadata, dead);
     this.table.abandon(dead + 1);
     this.emptyDyingCaches();
+    this.groups.abandon(dead + 1);
+    this.groups.completeAll();
     clearTag(metadata, dead);
     const word = Atomics.load(m, record + CPU_STATUS);
     Atomics.compareExchange(m, record + CPU_STATUS, word, statusWord(OFFLINE, 0, generationOf(word)));
@@ -210,7 +226,10 @@ export class Reaper {
     const page = pageAt(metadata.layout, head);
     const owned = (m[page + PAGE_CLAIM] & CLAIM_OWNER) === ownerBits(dead + 1);
     const published = owned && kindOf(m[page + PAGE_FLAGS]) === KIND_SLAB;
-    if (!published) report.pages += this.pages.undoRun(head, m[record + CPU_RUN_FRAMES], dead + 1);
+    const frames = m[record + CPU_RUN_FRAMES];
+    // Before the head is released: a second reaper must find it held to know that the count is still to be set.
+    if (owned) m[record + CPU_FRAMES] = m[record + CPU_FRAMES_AFTER] + (published ? frames : 0);
+    if (!published) report.pages += this.pages.undoRun(head, frames, dead + 1);
     m[record + CPU_RUN_HEAD] = 0;
   }
 
@@ -238,11 +257,22 @@ export class Reaper {
         this.slabifier.recover(cacheOf(flags), pfn);
         report.slabs++;
       } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
-        report.pages += this.pages.undoRun(pfn, m[page + PAGE_RUN], dead + 1);
+        this.releaseRun(pfn, dead, report);
       } else if (kind === KIND_NONE) {
         report.pages += this.pages.undoRun(pfn, 1, dead + 1);
       }
     }
+  }
+
+  /** A run whose free had been begun: its release becomes the dead CPU's intent, so that it can be cut short again. */
+  private releaseRun(head: number, dead: number, report: ReapReport): void {
+    const { m, metadata } = this;
+    const record = cpuAt(metadata.layout, dead);
+    const frames = m[pageAt(metadata.layout, head) + PAGE_RUN];
+    m[record + CPU_RUN_FRAMES] = frames;
+    m[record + CPU_FRAMES_AFTER] = m[record + CPU_FRAMES] - frames;
+    m[record + CPU_RUN_HEAD] = head;
+    this.finishRun(record, dead, report);
   }
 
   private takeSheaf(dead: number, cache: number, sheaf: number, report: ReapReport): void {
@@ -293,14 +323,5 @@ export class Reaper {
         if (m[sheaf] === dead + 1) visit(cache, sheaf);
       }
     }
-  }
-
-  /** The count of used frames is an index over the bitmap: what the dead CPU did not get to count is set right. */
-  private recountFrames(): void {
-    const { m, metadata } = this;
-    const { layout } = metadata;
-    const frames = Atomics.load(m, H_FRAMES);
-    const free = countSet(m, layout.freeBitmap, layout.startFrame, frames);
-    Atomics.store(m, H_USED_FRAMES, frames - layout.startFrame - free);
   }
 }

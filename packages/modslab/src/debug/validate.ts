@@ -7,7 +7,7 @@
  */
 
 import { countSet, hasBit, nextSet } from '../memory/bitmap.ts';
-import { type Cpu, OFFLINE, statusOf } from '../memory/cpu.ts';
+import { type Cpu, OFFLINE, statusOf, usedFrames } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf } from '../memory/entry.ts';
 import { hex } from '../memory/errors.ts';
@@ -29,15 +29,20 @@ import {
   C_STATE_SHIFT,
   C_STATES,
   C_STRIDE,
+  CPU_CHARGE,
+  CPU_LINK_ENTRY,
   CPU_PENDING_ENTRY,
   CPU_RUN_HEAD,
   CPU_SCRATCH,
   CPU_STATUS,
   cacheAt,
   cpuAt,
+  G_STATE,
+  GRANULE_SHIFT,
+  GROUPS,
+  groupAt,
   H_FRAMES,
   H_MAGIC,
-  H_USED_FRAMES,
   H_VERSION,
   MAGIC,
   PAIR_SHIFT,
@@ -53,6 +58,7 @@ import {
 import type { Metadata } from '../memory/metadata.ts';
 import {
   CACHED,
+  CLAIM_FROZEN,
   CLAIM_LIVE,
   CLAIM_PENDING,
   CLAIM_TAIL,
@@ -74,6 +80,7 @@ import {
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
+  PAGE_GROUP,
   PAGE_HEAD,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
@@ -84,14 +91,18 @@ import {
   RELEASING,
 } from '../page/page.ts';
 import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
+import { rowSum } from '../slab/charge.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
+import { SLAB } from '../slab/flags.ts';
 import { slabGeometry } from '../slab/geometry.ts';
+import { GROUP_DYING, groupStatus } from '../slab/groupState.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 
 /** An invariant that does not hold. */
 export interface Problem {
-  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT ECORRUPT ESHUTDOWN`. */
+  /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT EGROUP
+   * EFROZEN ECORRUPT ESHUTDOWN`. */
   code: string;
   message: string;
   address?: number;
@@ -139,6 +150,7 @@ export class Validator {
       this.checkPartialBits();
       this.checkParked();
       this.checkSheaves();
+      this.checkGroups();
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? String(error.code) : 'ECORRUPT';
       this.problems.push({ code, message: error instanceof Error ? error.message : String(error) });
@@ -150,14 +162,15 @@ export class Validator {
     if (problem !== undefined && this.problems.length < PROBLEMS_MAX) this.problems.push(problem);
   }
 
-  /** Reports what `look` finds if it finds it each time. */
-  private confirm(look: () => Finding): void {
+  /** Reports what `look` finds if it finds it each time; whether it did. */
+  private confirm(look: () => Finding): boolean {
     let finding: Finding;
     for (let i = 0; i < CONFIRMATIONS; i++) {
       finding = look();
-      if (finding === undefined) return;
+      if (finding === undefined) return false;
     }
     this.report(finding);
+    return true;
   }
 
   private addressOfFrame(pfn: number): number {
@@ -193,6 +206,7 @@ export class Validator {
         const idle = !this.cpuIsOnline(id + 1) || id === this.cpu.id;
         if (!idle) return undefined;
         let busy = m[record + CPU_RUN_HEAD] !== 0 || m[record + CPU_PENDING_ENTRY] !== 0;
+        busy ||= m[record + CPU_CHARGE] !== 0 || m[record + CPU_LINK_ENTRY] !== 0;
         for (let i = 1; i <= SCRATCH_CAPACITY; i++)
           busy ||= m[record + CPU_SCRATCH + (i << PAIR_SHIFT)] !== 0;
         return busy
@@ -245,17 +259,18 @@ export class Validator {
     }
   }
 
-  /** The count of used frames is an index over the bitmap; others may be about to change it. */
+  /** What the CPUs count as used is what the bitmap says; others may be between the two. */
   private checkUsedFrames(): void {
     const { m, metadata } = this;
     if (this.othersOnline()) return;
     const { startFrame, freeBitmap } = metadata.layout;
     const frames = Atomics.load(m, H_FRAMES);
     const used = frames - startFrame - countSet(m, freeBitmap, startFrame, frames);
-    if (m[H_USED_FRAMES] === used) return;
+    const counted = usedFrames(metadata);
+    if (counted === used) return;
     this.report({
       code: 'ECOUNT',
-      message: `${m[H_USED_FRAMES]} frames are counted as used, but ${used} are`,
+      message: `${counted} frames are counted as used, but ${used} are`,
     });
   }
 
@@ -330,11 +345,25 @@ export class Validator {
   private checkSlab(head: number, cache: number): void {
     const { m, metadata } = this;
     const page = pageAt(metadata.layout, head);
-    if (ownerOf(m[page + PAGE_CLAIM]) === OWNER_PARKED) {
-      this.confirm(() => this.lookAtStates(head, cache, page, true));
+    const claim = m[page + PAGE_CLAIM];
+    if ((claim & CLAIM_FROZEN) !== 0) {
+      const name = this.table.name(cache);
+      const address = this.addressOfFrame(head);
+      const message = `slab of '${name}' at ${hex(address)}: was found damaged, and is out of use`;
+      this.report({ code: 'EFROZEN', message, address, cache: name });
       return;
     }
-    this.slabifier.withSlab(cache, head, () => this.report(this.lookAtStates(head, cache, page, false)));
+    if (ownerOf(claim) === OWNER_PARKED) {
+      const damaged = this.confirm(() => this.lookAtStates(head, cache, page, true));
+      if (damaged) this.slabifier.freezeParked(cache, head);
+      return;
+    }
+    this.slabifier.withSlab(cache, head, () => {
+      const finding = this.lookAtStates(head, cache, page, false);
+      this.report(finding);
+      // A wrong partial bit is put right when the slab is let go; all else is damage.
+      return finding === undefined || finding.code === 'EPARTIAL';
+    });
   }
 
   private lookAtStates(head: number, cache: number, page: number, parked: boolean): Finding {
@@ -472,6 +501,46 @@ export class Validator {
         this.report({ code: 'ECOUNT', message, cache: name });
       }
     }
+  }
+
+  /** What is charged to each group is what its live objects have, object by object. */
+  private checkGroups(): void {
+    const { m, metadata } = this;
+    const { layout } = metadata;
+    if (this.othersOnline()) return;
+    const live = this.chargedByGroup();
+    for (let group = 1; group < GROUPS; group++) {
+      const status = groupStatus(m[groupAt(layout, group) + G_STATE]);
+      const charged = rowSum(metadata, group);
+      const found = live.get(group) ?? 0;
+      if (status === GROUP_DYING || charged === found) continue;
+      const message = `group ${group} is charged ${charged} granules, but its live objects have ${found}`;
+      this.report({ code: 'EGROUP', message });
+    }
+  }
+
+  /** Granules of live objects by group. */
+  private chargedByGroup(): Map<number, number> {
+    const { m, s, metadata } = this;
+    const { layout } = metadata;
+    const charged = new Map<number, number>();
+    const add = (group: number, granules: number): void => {
+      if (granules !== 0) charged.set(group, (charged.get(group) ?? 0) + granules);
+    };
+    for (let pfn = layout.startFrame; pfn < m[H_FRAMES]; pfn++) {
+      const page = pageAt(layout, pfn);
+      const flags = m[page + PAGE_FLAGS];
+      const group = m[page + PAGE_GROUP];
+      if (group !== 0 && kindOf(flags) === KIND_LARGE)
+        add(group, m[page + PAGE_RUN] << (layout.pageShift - GRANULE_SHIFT));
+      if (kindOf(flags) !== KIND_SLAB) continue;
+      const descriptor = cacheAt(layout, cacheOf(flags));
+      if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) === 0) continue;
+      const states = firstStateAt(m, descriptor, pfn);
+      for (let at = states; at < states + m[descriptor + C_OBJECTS]; at++)
+        if (isLive(s[at])) add(group, m[descriptor + C_GRANULES]);
+    }
+    return charged;
   }
 
   private othersOnline(): boolean {

@@ -16,15 +16,16 @@
 import { killPoint } from '../memory/assert.ts';
 import { type Cpu, N_LARGE_ALLOCATED, N_LARGE_FREED } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
-import { checkInteger, checkNumber, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
-import { GFP, GFP_BOUNDED, GFP_MASK, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
+import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
+import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import {
   C_STRIDE,
   cacheAt,
+  GRANULE_SHIFT,
   H_DMA_END,
   H_DMA_START,
   H_KMALLOC_CACHES,
-  H_WAITERS,
+  type Layout,
   PAGE_WORDS_SHIFT,
   pageAt,
   windowBytes,
@@ -41,33 +42,26 @@ import {
   ownerBits,
   PAGE_CLAIM,
   PAGE_FLAGS,
+  PAGE_GROUP,
   PAGE_REQUESTED,
   PAGE_RUN,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import type { CacheTable } from '../slab/cacheTable.ts';
-import { SLAB } from '../slab/flags.ts';
+import type { Charges } from '../slab/charge.ts';
+import { SLAB, type SlabFlags } from '../slab/flags.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
-import type { Address } from '../slab/slabAllocator.ts';
+import type { Address, AddressArray } from '../slab/slabAllocator.ts';
+import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
+import type { GroupAllocator } from './groupAllocator.ts';
+import type { Reclaim } from './reclaim.ts';
 import { classIndex } from './sizeClasses.ts';
 
 /** Largest alignment that `kmallocAligned` takes. */
 const ALIGNMENT_MAX = 2 ** 27;
-/** How long a `NOFAIL` call sleeps before it looks for memory again. */
-const NOFAIL_SLEEP_MS = 5;
 
-/** A list of addresses in bulk calls. */
-export type AddressArray = Int32Array | Uint32Array;
-
-/** Throws `EINVAL` unless `gfp` is a union of GFP bits. */
-export function checkGfp(gfp: GfpFlags): void {
-  checkNumber('gfp', gfp);
-  if ((gfp & GFP_MASK) !== gfp) invalid(`gfp has bits that mean nothing: ${hex(gfp)}`);
-  if ((gfp & GFP.NOFAIL) !== 0 && (gfp & GFP_BOUNDED) !== 0)
-    invalid('NOFAIL waits, NOWAIT and ATOMIC must not: choose');
-}
 
 /** Checks the arguments of a bulk call, and returns how many addresses it is about. */
 export function checkBulk(array: AddressArray, n: number | undefined): number {
@@ -89,6 +83,9 @@ export class Kmalloc {
   private readonly pages: FrameAllocator;
   private readonly sheaves: Sheaves;
   private readonly table: CacheTable;
+  private readonly charges: Charges;
+  private readonly groups: GroupAllocator;
+  private readonly reclaim: Reclaim;
   private readonly vmemMap: number;
   private readonly pageShift: number;
   private readonly maxFrames: number;
@@ -107,7 +104,9 @@ export class Kmalloc {
     data: DataMemory,
     pages: FrameAllocator,
     sheaves: Sheaves,
-    table: CacheTable,
+    slabifier: Slabifier,
+    groups: GroupAllocator,
+    reclaim: Reclaim,
   ) {
     const { m, layout } = metadata;
     this.metadata = metadata;
@@ -116,7 +115,10 @@ export class Kmalloc {
     this.data = data;
     this.pages = pages;
     this.sheaves = sheaves;
-    this.table = table;
+    this.table = slabifier.table;
+    this.charges = slabifier.charges;
+    this.groups = groups;
+    this.reclaim = reclaim;
     this.vmemMap = layout.vmemMap;
     this.pageShift = layout.pageShift;
     this.maxFrames = layout.maxFrames;
@@ -128,7 +130,7 @@ export class Kmalloc {
     this.classOf = classIndex(this.classes);
     this.slots = Int32Array.from(this.classOf, (index) => (index + 1) << HOT_SHIFT);
     this.dmaCaches = new Int32Array(this.classes.length);
-    this.maxSize = kmallocMaxSize(windowBytes(layout, layout.maxFrames));
+    this.maxSize = kmallocMaxSize(layout);
   }
 
   /** Allocates `size` bytes; 0 without memory. Fast path: no Atomics. */
@@ -166,6 +168,11 @@ export class Kmalloc {
       }
     }
     return this.kmallocSlow(size, gfp | GFP.ZERO);
+  }
+
+  /** Whether objects of that size come from slabs; larger ones are runs of frames. */
+  isSmall(size: number): boolean {
+    return size <= this.smallMax;
   }
 
   /** Throws `RangeError` unless `size` is one that kmalloc takes. */
@@ -216,7 +223,7 @@ export class Kmalloc {
     }
     if (size <= old && !(old > this.smallMax && this.pagesFor(size) * 2 <= this.pagesFor(old)))
       return address;
-    const moved = this.kmalloc(size, gfp & ~GFP.ZERO);
+    const moved = this.allocateBeside(address, size, gfp & ~GFP.ZERO);
     if (moved === 0) return size <= old ? address : 0;
     const { u8 } = this.data.views();
     u8.copyWithin(moved, address, address + Math.min(old, size));
@@ -226,6 +233,12 @@ export class Kmalloc {
     }
     this.kfree(address);
     return moved;
+  }
+
+  /** A new object, charged to the same group as the one at `address` if that has one. */
+  private allocateBeside(address: Address, size: number, gfp: GfpFlags): Address {
+    const group = this.groups.groupOf(address);
+    return group === 0 ? this.kmalloc(size, gfp) : this.groups.kmalloc(group, size, gfp);
   }
 
   /** Bytes that the object at `address` may use; 0 for 0. Throws as `kfree` does. */
@@ -254,7 +267,7 @@ export class Kmalloc {
     this.checkSize(size);
     checkGfp(gfp);
     const slot = size <= this.smallMax && (gfp & GFP_SLOW) === 0 ? this.slots[(size + 7) >>> 3] : 0;
-    return this.allocateAll(out, n, () => this.sheaves.pop(slot) || this.kmallocSlow(size, gfp));
+    return this.allocateAll(slot, out, n, () => this.kmallocSlow(size, gfp));
   }
 
   /** Frees all of the first n addresses, or none if one of them is refused. `expected` 0: objects of any cache. */
@@ -338,30 +351,9 @@ export class Kmalloc {
     throw new SlabError('EDOUBLEFREE', `${hex(address)} is free already, or being freed`, address);
   }
 
-  /** Runs `allocate`; without memory, again after everything cached has been given back; with NOFAIL, until it works. */
+  /** Runs `allocate` until it finds memory, or everything has been tried. See kmalloc/reclaim.ts. */
   allocateWith(gfp: GfpFlags, allocate: () => Address): Address {
-    this.sheaves.enterSlowPath();
-    let address = allocate();
-    if (address !== 0) return address;
-    this.sheaves.drainAll();
-    address = allocate();
-    while (address === 0 && (gfp & GFP.NOFAIL) !== 0) {
-      this.sleep();
-      this.sheaves.drainAll();
-      address = allocate();
-    }
-    return address;
-  }
-
-  private sleep(): void {
-    try {
-      Atomics.wait(this.m, H_WAITERS, 0, NOFAIL_SLEEP_MS);
-    } catch {
-      invalid(
-        'there is no memory, and NOFAIL cannot wait for it: this thread may not block, or the heap is not shared',
-      );
-    }
-    this.cpu.checkOnline();
+    return this.reclaim.allocateWith(gfp, allocate);
   }
 
   private allocateOnce(size: number, gfp: GfpFlags): Address {
@@ -381,7 +373,7 @@ export class Kmalloc {
   }
 
   /** The cache for a size: one of the classes, or its counterpart in the DMA zone, made when first asked for. */
-  private cacheFor(size: number, gfp: GfpFlags): number {
+  cacheFor(size: number, gfp: GfpFlags): number {
     const index = this.classOf[(size + 7) >>> 3];
     if ((gfp & GFP.DMA) === 0) return index + 1;
     if (this.m[H_DMA_START] === this.m[H_DMA_END])
@@ -391,14 +383,25 @@ export class Kmalloc {
   }
 
   private dmaCache(size: number): number {
-    const name = `dma-kmalloc-${size}`;
+    return this.internalCache(`dma-kmalloc-${size}`, size, SLAB.CACHE_DMA);
+  }
+
+  /** The cache that a pool of objects of that size lives in: a class, or a cache of its own for larger ones. 0: no memory. */
+  poolCacheFor(size: number): number {
+    if (this.isSmall(size)) return this.cacheFor(size, GFP.KERNEL);
+    const bytes = this.pagesFor(size) * 2 ** this.pageShift;
+    return this.internalCache(`kmalloc-pool-${bytes}`, bytes, 0);
+  }
+
+  /** The cache of that name, made if there is none; 0 if there is no room for a descriptor. */
+  private internalCache(name: string, size: number, flags: SlabFlags): number {
     const found = this.table.find(name);
     if (found !== 0) return found;
     const spec = {
       name,
       size,
       align: 0,
-      flags: SLAB.CACHE_DMA,
+      flags,
       node: NODE_ANY,
       useroffset: 0,
       usersize: size,
@@ -431,25 +434,48 @@ export class Kmalloc {
     return address;
   }
 
-  private freeRun(head: number, address: Address): void {
-    const { m } = this;
+  /** Frees a run. `decided` is called as soon as this CPU owns it, which is when a kill cannot lose it any more. */
+  freeRun(head: number, address: Address, decided?: () => void): void {
+    const { m, charges } = this;
     const page = pageAt(this.metadata.layout, head);
+    const group = m[page + PAGE_GROUP];
+    if (group !== 0) this.beginUncharge(group, head, address);
     const live = CLAIM_USED | CLAIM_LIVE;
     const mine = CLAIM_USED | ownerBits(this.cpu.owner);
-    if (Atomics.compareExchange(m, page + PAGE_CLAIM, live, mine) !== live)
+    if (Atomics.compareExchange(m, page + PAGE_CLAIM, live, mine) !== live) {
+      if (group !== 0) charges.settled();
       this.checkLargeLive(page, address);
+    }
     killPoint('large.claimed');
+    if (group !== 0) charges.uncharge();
+    if (decided !== undefined) decided();
     this.pages.freeExact(head, m[page + PAGE_RUN]);
+    if (group !== 0) charges.settled();
   }
 
-  /** n addresses that `allocate` gives into `out`; if it gives 0 or throws, all are freed again. */
-  allocateAll(out: AddressArray, n: number, allocate: () => Address): number {
+  private beginUncharge(group: number, head: number, address: Address): void {
+    const { m, charges, metadata } = this;
+    const page = pageAt(metadata.layout, head);
+    const granules = m[page + PAGE_RUN] << (this.pageShift - GRANULE_SHIFT);
+    if (charges.beginFree(group, granules, head)) {
+      // The group may have come to its end, and the run with it, before the intent stood.
+      if (m[page + PAGE_GROUP] === group) return;
+      charges.settled();
+    }
+    throw new SlabError('EDOUBLEFREE', `${hex(address)} is being freed with its group`, address);
+  }
+
+  /** n objects of the cache at `slot`, or what `slow` gives, into `out`; if that gives 0 or throws, all are freed again. */
+  allocateAll(slot: number, out: AddressArray, n: number, slow: () => Address): number {
+    const { sheaves } = this;
     let done = 0;
     try {
-      for (; done < n; done++) {
-        const address = allocate();
+      for (;;) {
+        done = sheaves.popBulk(slot, out, done, n);
+        if (done === n) break;
+        const address = sheaves.popSpare(slot) || slow();
         if (address === 0) break;
-        out[done] = address;
+        out[done++] = address;
       }
       return done === n ? n : 0;
     } finally {
@@ -475,21 +501,13 @@ export class Kmalloc {
    * the last one first, and the two-pass form says what is wrong, or copes.
    */
   private pushAll(addresses: AddressArray, n: number, expected: number): boolean {
-    const { sheaves, maxFrames, pageShift, vmemMap } = this;
-    for (let i = 0; i < n; i++) {
-      const address = addresses[i] >>> 0;
-      if (address === 0) continue;
-      const pfn = address >>> pageShift;
-      const page = (vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
-      const slot = pfn < maxFrames ? sheaves.m[page | PAGE_FLAGS] & CACHE_MASK : 0;
-      const fits = expected === 0 || slot === expected << HOT_SHIFT;
-      if (fits && sheaves.push(slot, page, address)) continue;
-      for (let k = i - 1; k >= 0; k--) {
-        if (addresses[k] !== 0) sheaves.unpush(this.cacheAtAddress(addresses[k] >>> 0) << HOT_SHIFT);
-      }
-      return false;
+    const { sheaves } = this;
+    const pushed = sheaves.pushBulk(addresses, n, expected << HOT_SHIFT);
+    if (pushed === n) return true;
+    for (let k = pushed - 1; k >= 0; k--) {
+      if (addresses[k] !== 0) sheaves.unpush(this.cacheAtAddress(addresses[k] >>> 0) << HOT_SHIFT);
     }
-    return true;
+    return false;
   }
 
   /** Marks every slab object named; takes all marks back and throws if one of the addresses is refused. */
@@ -543,7 +561,8 @@ export class Kmalloc {
 }
 
 /** The largest power of two not above half of the window, at least 1 MiB where the window is larger than that. */
-function kmallocMaxSize(bytes: number): number {
+export function kmallocMaxSize(layout: Layout): number {
+  const bytes = windowBytes(layout, layout.maxFrames);
   const half = 2 ** Math.floor(Math.log2(bytes / 2));
   const atLeast = bytes > 2 ** 20 ? 2 ** 20 : 0;
   return Math.max(half, atLeast);

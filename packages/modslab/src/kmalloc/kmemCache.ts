@@ -12,7 +12,7 @@ import type { Cpu } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf } from '../memory/entry.ts';
 import { checkInteger, checkNumber, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
-import { GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
+import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import {
   C_CAPACITY,
   C_FLAGS,
@@ -34,10 +34,11 @@ import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.
 import { forEachSlab } from '../slab/count.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
-import type { Address, CacheSpec } from '../slab/slabAllocator.ts';
+import type { Address, AddressArray, CacheSpec } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
-import { type AddressArray, checkBulk, checkGfp, type Kmalloc } from './kmalloc.ts';
+import { checkBulk, type Kmalloc } from './kmalloc.ts';
+import type { Reclaim } from './reclaim.ts';
 
 /** Largest object of a cache: as large as a sheaf entry's slab arithmetic allows. */
 const OBJECT_SIZE_MAX = 2 ** 30;
@@ -62,6 +63,7 @@ export interface CacheContext {
   readonly slabifier: Slabifier;
   readonly sheaves: Sheaves;
   readonly kmalloc: Kmalloc;
+  readonly reclaim: Reclaim;
 }
 
 /** What `createCache` checks; see `KmemCacheOptions` of the heap. */
@@ -76,9 +78,9 @@ export interface CacheRequest {
   usersize?: number;
 }
 
-/** Whether a name is one of those that kmalloc gives its caches, those of the DMA zone included. */
+/** Whether a name is one of those that kmalloc gives its caches, those of the DMA zone, of groups and of pools included. */
 function isKmallocName(name: string): boolean {
-  return /^(dma-)?kmalloc-\d+$/.test(name);
+  return /^(dma-kmalloc|kmalloc(-cg|-pool)?)-\d+$/.test(name);
 }
 
 /** Checks a request, with an error for anything that cannot be meant. */
@@ -144,6 +146,8 @@ export class Sheaf {
       invalid('the cache of this sheaf has been destroyed');
     }
     const part = this.parts[this.parts.length - 1];
+    // Reaped by mistake, this thread does not own its sheaves any more.
+    if (metadata.m[part] !== cpu.owner) cpu.checkOnline();
     const n = this.left - (this.parts.length - 1) * this.capacity;
     const address = sheaves.popFrom(part, n);
     this.left--;
@@ -230,7 +234,10 @@ export class KmemCache {
 
   /** n objects into `out`, or none: n or 0. */
   allocBulk(out: AddressArray, n?: number, gfp: GfpFlags = 0): number {
-    return this.context.kmalloc.allocateAll(out, checkBulk(out, n), () => this.alloc(gfp));
+    const count = checkBulk(out, n);
+    const isFast = (gfp & GFP_SLOW) === 0 && this.sheaves.generationOf(this.slot) === this.generation;
+    // Slot 0 is no cache's: everything goes the slow way, which says what is wrong.
+    return this.context.kmalloc.allocateAll(isFast ? this.slot : 0, out, count, () => this.alloc(gfp));
   }
 
   /** Frees all of the first n addresses, or none if one of them is refused. Zeros are skipped. */
@@ -246,6 +253,7 @@ export class KmemCache {
     const capacity = this.m[cacheAt(metadata.layout, this.id) + C_CAPACITY];
     checkInteger('the number of objects', n, 0, capacity * metadata.layout.sheavesPerCache);
     this.checkUsable();
+    this.refuseCharged();
     checkGfp(gfp);
     sheaves.enterSlowPath();
     const parts: number[] = [];
@@ -332,7 +340,7 @@ export class KmemCache {
 
   /** Fills a sheaf, if need be after everything cached has been given back; how many objects it got. */
   private fillPart(part: number, want: number, gfp: GfpFlags): number {
-    const { sheaves } = this.context;
+    const { sheaves, reclaim } = this.context;
     let got = 0;
     for (let attempt = 0; attempt < 2; attempt++) {
       got = sheaves.fill(this.id, part, got, want, gfp, NODE_ANY);
@@ -341,7 +349,7 @@ export class KmemCache {
         got = sheaves.fill(this.id, part, got, want, gfp, NODE_ANY);
       }
       if (got === want) return got;
-      sheaves.drainAll();
+      reclaim.drain();
     }
     return got;
   }
@@ -349,6 +357,7 @@ export class KmemCache {
   private allocSlow(gfp: GfpFlags, node: number): Address {
     const { sheaves, metadata, data, cpu, kmalloc, table } = this.context;
     this.checkUsable();
+    this.refuseCharged();
     checkGfp(gfp);
     const wanted = (gfp & GFP.THISNODE) !== 0 && node === NODE_ANY ? cpu.node : node;
     const address = kmalloc.allocateWith(gfp, () =>
@@ -366,6 +375,11 @@ export class KmemCache {
       zero(data, address, metadata.m[cacheAt(metadata.layout, this.id) + C_STRIDE]);
     }
     return address;
+  }
+
+  private refuseCharged(): void {
+    if ((this.flags & SLAB.ACCOUNT) === 0) return;
+    invalid(`'${this.name}' has the objects of groups only: allocate with group.kmalloc`, this.name);
   }
 
   private checkUsable(): void {

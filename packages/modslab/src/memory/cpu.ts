@@ -11,28 +11,38 @@
  *
  * The generation rises by one at each attach, so a slot that was taken again is told from the one that was meant.
  *
- * | killed here                      | ⇒ reap does this                                             |
- * |----------------------------------|--------------------------------------------------------------|
- * | attach: status ONLINE, no tag yet | as for any dead CPU; the record is empty                      |
- * | detach: LEAVING, half drained    | drains the rest, frees the slot                               |
+ * A slot that is ONLINE has the thread's number + 1 in its record, and ATTACHING in its reaper field until that (and the
+ * tag) is written. A thread that is ATTACHING has nothing yet, and one that is LEAVING and has cleared its number has nothing
+ * any more. Both are *in passage*: whose they are cannot be told, but anybody may reap them at any time. If the thread lives,
+ * its last compare-and-swap fails, and it takes another slot, or is gone as it wanted to be.
+ *
+ * | killed here                       | ⇒ reap does this                                              |
+ * |-----------------------------------|---------------------------------------------------------------|
+ * | attach: ATTACHING, no tag yet     | as for any dead CPU; the record is empty                      |
+ * | detach: LEAVING, half drained     | drains the rest, frees the slot                               |
+ * | detach: LEAVING, number cleared   | frees the slot                                                |
  */
 
 import { killPoint } from './assert.ts';
 import { invalid, SlabError } from './errors.ts';
 import {
   CPU_COUNTERS,
+  CPU_FRAMES,
   CPU_SCRATCH,
   CPU_STATUS,
   CPU_TAG,
   CPU_TAG_BYTES,
   CPU_TAG_LENGTH,
+  CPU_THREAD,
   cpuAt,
+  H_CPUS_TAKEN,
   TAG_NUMBER,
   TAG_SET,
   WORD_SHIFT,
 } from './layout.ts';
 import type { Metadata } from './metadata.ts';
 import { decodeText, encodeText } from './text.ts';
+import { threadIdOfHost } from './thread.ts';
 
 export const OFFLINE = 0;
 export const ONLINE = 1;
@@ -41,6 +51,8 @@ export const LEAVING = 3;
 const STATUS_MASK = 3;
 const REAPER_SHIFT = 2;
 const REAPER_MASK = 0x7ff;
+/** In the reaper field of an ONLINE slot: no CPU's number + 1. */
+const ATTACHING = 0x7ff;
 const GENERATION_SHIFT = 13;
 const GENERATION_MASK = 0x7ffff;
 
@@ -160,20 +172,38 @@ export class Cpu {
 export function attachCpu(metadata: Metadata, tag?: string | number): Cpu {
   const { m, layout } = metadata;
   const encoded = tag === undefined ? undefined : encodeTag(tag);
+  const thread = threadIdOfHost();
   for (let id = 0; id < layout.cpus; id++) {
     const at = cpuAt(layout, id) + CPU_STATUS;
     const word = Atomics.load(m, at);
     if (statusOf(word) !== OFFLINE) continue;
     const generation = (generationOf(word) + 1) & GENERATION_MASK;
-    if (Atomics.compareExchange(m, at, word, statusWord(ONLINE, 0, generation)) !== word) continue;
+    const attaching = statusWord(ONLINE, ATTACHING, generation);
+    if (Atomics.compareExchange(m, at, word, attaching) !== word) continue;
+    for (let taken = Atomics.load(m, H_CPUS_TAKEN); taken <= id; taken = Atomics.load(m, H_CPUS_TAKEN))
+      Atomics.compareExchange(m, H_CPUS_TAKEN, taken, id + 1);
     killPoint('cpu.attached');
     if (encoded !== undefined) writeTag(metadata, id, encoded, typeof tag === 'number');
+    m[cpuAt(layout, id) + CPU_THREAD] = thread + 1;
+    // Taken for dead meanwhile: another slot.
+    if (Atomics.compareExchange(m, at, attaching, statusWord(ONLINE, 0, generation)) !== attaching) continue;
     return new Cpu(metadata, id, generation);
   }
   throw new SlabError(
     'ENOCPU',
     `all ${layout.cpus} CPUs are attached: detach or reap one, or create with more cpus`,
   );
+}
+
+/**
+ * Page frames in use. Exact when all threads are still and the dead are reaped: each slot counts its own, so a killed
+ * thread cannot lose an update of another. Cost: O(slots ever taken), plain loads.
+ */
+export function usedFrames(metadata: Metadata): number {
+  const { m, layout } = metadata;
+  let used = 0;
+  for (let id = 0; id < m[H_CPUS_TAKEN]; id++) used += m[cpuAt(layout, id) + CPU_FRAMES];
+  return used;
 }
 
 function encodeTag(tag: string | number): Uint8Array {
@@ -190,8 +220,18 @@ function writeTag(metadata: Metadata, id: number, bytes: Uint8Array, isNumber: b
   metadata.m[record + CPU_TAG_LENGTH] = bytes.length | TAG_SET | (isNumber ? TAG_NUMBER : 0);
 }
 
-/** Forgets the tag of CPU `id`. */
+/** The number of the host's thread that has a slot; undefined if the slot is in passage (see above), or offline. */
+export function readThread(metadata: Metadata, id: number): number | undefined {
+  const { m, layout } = metadata;
+  const word = Atomics.load(m, cpuAt(layout, id) + CPU_STATUS);
+  const thread = m[cpuAt(layout, id) + CPU_THREAD];
+  const isAttaching = statusOf(word) === ONLINE && reaperOf(word) === ATTACHING;
+  return thread === 0 || isAttaching || statusOf(word) === OFFLINE ? undefined : thread - 1;
+}
+
+/** Forgets the tag of CPU `id`, and its thread. */
 export function clearTag(metadata: Metadata, id: number): void {
+  metadata.m[cpuAt(metadata.layout, id) + CPU_THREAD] = 0;
   metadata.m[cpuAt(metadata.layout, id) + CPU_TAG_LENGTH] = 0;
 }
 

@@ -14,7 +14,7 @@
  * length of a detached view does not do: code that V8 11 has optimised may still see the old one.)
  */
 
-import { killPoint } from './assert.ts';
+import { failPoint, killPoint } from './assert.ts';
 import { SlabError } from './errors.ts';
 import { H_FRAMES } from './layout.ts';
 import type { Metadata } from './metadata.ts';
@@ -138,6 +138,7 @@ export class DataMemory {
   grow(frames: number): boolean {
     const { m, layout } = this.metadata;
     if (frames > layout.maxFrames) return false;
+    if (failPoint('growth')) return false;
     if (!this.enlarge(frames * 2 ** layout.pageShift)) return false;
     killPoint('memory.grown');
     for (let seen = Atomics.load(m, H_FRAMES); seen < frames; ) {

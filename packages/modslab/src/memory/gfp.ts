@@ -3,6 +3,8 @@
  * only the bits differ. `KERNEL` is 0, so that the fast path tests for "nothing special" with one mask.
  */
 
+import { checkNumber, hex, invalid } from './errors.ts';
+
 /** A union of `GFP` bits. */
 export type GfpFlags = number;
 
@@ -49,3 +51,11 @@ export const GFP_FAST: number = GFP.NOWAIT | GFP.ATOMIC | GFP.NOWARN | GFP.RECLA
 export const GFP_SLOW: number = ~GFP_FAST;
 /** Either of them means: bounded, no growth, no user code. */
 export const GFP_BOUNDED: number = GFP.NOWAIT | GFP.ATOMIC;
+
+/** Throws `EINVAL` unless `gfp` is a union of GFP bits. */
+export function checkGfp(gfp: GfpFlags): void {
+  checkNumber('gfp', gfp);
+  if ((gfp & GFP_MASK) !== gfp) invalid(`gfp has bits that mean nothing: ${hex(gfp)}`);
+  if ((gfp & GFP.NOFAIL) !== 0 && (gfp & GFP_BOUNDED) !== 0)
+    invalid('NOFAIL waits, NOWAIT and ATOMIC must not: choose');
+}

@@ -6,22 +6,26 @@
  * bytes. The whole buffer is reserved at creation for the largest size the heap may grow to: what is never touched
  * costs no memory.
  *
- *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ barns │ sheaves │ templates │ states
+ *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ barns │ sheaves │ templates │ groups │
+ *     states
  *
  * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
  * the claim, plain (others may read, and get a hint).
  *
  * Header
  *     0 magic [C]            4 max frames [C]       8 DMA start frame [C]    12 cache epoch [A]
- *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 used frames [A]
+ *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
+ *                                                                            16 reports of damage [A]
  *
- * CPU record, 64 words, four cache lines that no other CPU writes in the steady state
+ * CPU record, 80 words, five cache lines that no other CPU writes in the steady state
  *      0 status [A]                    4 pending slab [P]          8 … 23 counters [P]
- *      1 run head [P]                  5 –                        24 … 31 scratch sheaf [P]
- *      2 run frames [P]                6 –                        32      tag length and type [P]
+ *      1 run head [P]                  5 frames in use [P]        24 … 31 scratch sheaf [P]
+ *      2 run frames [P]                6 frames after a run [P]   32      tag length and type [P]
  *      3 pending entry [P]             7 –                        33 … 63 tag bytes [P]
+ *     64 charge: group and flags [A]  66 charge: run head [P]     68      link: slot [P]
+ *     65 charge: row after [P]        67 thread of the host [P]   69      link: entry [P]
  *
  * Cache descriptor, 64 words
  *      0 state [A]                    12 slab shift [C]           20 user size [C]
@@ -37,9 +41,14 @@
  *     10 state shift [C]
  *     11 granules per object [C]
  *
+ * Group, 80 words and a *row*, one word a CPU: see slab/charge.ts and slab/groupTable.ts.
+ *      0 state [A]                     3 name length in bytes [C]    48 … 79 name, UTF-8 [C]
+ *      1 parent, or 0 [H]             16 … 47 groups adopted [A]     80 …    row: granules charged by each CPU slot [P]
+ *      2 limit in granules, or -1 [A]
+ *
  * Page descriptor (`struct page`), 16 words, one cache line: see page/page.ts.
  *
- * Sheaf, 256 words: word 0 its owner [A], from word 2 pairs of entry and state [P]: see slab/sheaves.ts.
+ * Sheaf, 256 words, aligned to as many: word 0 its owner [A], from word 2 pairs of entry and state [P]: see slab/sheaves.ts.
  *
  * States: one byte an object. A frame has, in region r, a window of 2^r state bytes at `region(r) + (pfn << r)`;
  * a cache uses the smallest region whose windows hold its objects. All bytes of a frame that carries no slab are 0
@@ -70,17 +79,23 @@ export const H_DMA_END = 9;
 export const H_CACHES = 10;
 export const H_KMALLOC_CACHES = 11;
 export const H_EPOCH = 12;
-export const H_USED_FRAMES = 13;
+export const H_CPUS_TAKEN = 13;
 export const H_PEAK_FRAMES = 14;
 export const H_WAITERS = 15;
-export const HEADER_WORDS = 64;
+export const H_REPORTS = 16;
+/** Words behind the last named one stay 0: where a cache that a CPU does not use has its empty sheaf (slab/sheaves.ts). */
+export const HEADER_WORDS = 256;
 
-export const CPU_WORDS = 64;
+export const CPU_WORDS = 80;
 export const CPU_STATUS = 0;
 export const CPU_RUN_HEAD = 1;
 export const CPU_RUN_FRAMES = 2;
 export const CPU_PENDING_ENTRY = 3;
 export const CPU_PENDING_SLAB = 4;
+/** Frames that the slot's CPUs have allocated, less those that they have freed: the sum over all slots is exact. */
+export const CPU_FRAMES = 5;
+/** While `run head` names a run: what `frames in use` is to be once that run is free. */
+export const CPU_FRAMES_AFTER = 6;
 export const CPU_COUNTERS = 8;
 export const CPU_SCRATCH = 24;
 /** Objects of the scratch sheaf, after its unused words 0 and 1. */
@@ -88,6 +103,15 @@ export const SCRATCH_CAPACITY = 3;
 export const CPU_TAG_LENGTH = 32;
 export const CPU_TAG = 33;
 export const CPU_TAG_BYTES = 124;
+/** Intent of a charge (slab/charge.ts): the group and flags, what the row is to be if it is undone, a run's head. */
+export const CPU_CHARGE = 64;
+export const CPU_CHARGE_AFTER = 65;
+export const CPU_CHARGE_RUN = 66;
+/** The host's number of the thread (memory/thread.ts) + 1; 0 while the slot is offline or in passage. */
+export const CPU_THREAD = 67;
+/** Intent of `allocInto` and `freeFrom` (kmalloc/link.ts): the slot's address >>> 2, and the object's entry. */
+export const CPU_LINK_SLOT = 68;
+export const CPU_LINK_ENTRY = 69;
 /** Bit of the tag length word: the tag is a number, its text in the bytes. */
 export const TAG_NUMBER = 0x10000;
 /** Bit of the tag length word: there is a tag. */
@@ -124,13 +148,25 @@ export const NAME_BYTES = 128;
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;
 
+export const G_STATE = 0;
+export const G_PARENT = 1;
+export const G_LIMIT = 2;
+export const G_NAME_LENGTH = 3;
+export const G_ADOPTED = 16;
+export const G_NAME = 48;
+export const G_ROW = 80;
+/** Groups of a heap, of which number 0 is none. As many as the bitmap of adopted groups has bits. */
+export const GROUPS = 1024;
+
 export const PAGE_WORDS = 16;
 export const PAGE_WORDS_SHIFT = 4;
 
 export const SHEAF_WORDS_SHIFT = 8;
 export const SHEAF_WORDS: number = 1 << SHEAF_WORDS_SHIFT;
-/** Object n of a sheaf has its entry at word n << 1, and the byte offset of its state in the word behind. */
+/** An object of a sheaf has its entry in an even word, and the byte offset of its state in the word behind. */
 export const PAIR_SHIFT = 1;
+/** Where the topmost object of a full sheaf is. */
+export const SHEAF_TOP: number = SHEAF_WORDS - (1 << PAIR_SHIFT);
 /** Objects that a sheaf has room for. */
 export const SHEAF_CAPACITY: number = (SHEAF_WORDS >>> PAIR_SHIFT) - 1;
 /** Full sheaves that a barn keeps, as in Linux (MAX_FULL_SHEAVES). */
@@ -172,23 +208,26 @@ export interface Layout extends Geometry {
   /** Sheaves of each cache. */
   readonly sheavesPerCache: number;
   readonly templates: number;
+  readonly groups: number;
+  /** Words of a group, its row included. */
+  readonly groupWords: number;
   /** Byte offset of state region r. */
   readonly stateRegions: readonly number[];
   readonly totalBytes: number;
 }
 
-const alignToLine = (words: number): number => Math.ceil(words / LINE_WORDS) * LINE_WORDS;
+const alignTo = (words: number, unit: number): number => Math.ceil(words / unit) * unit;
 
 /** Lays the sections out one behind the other, each on a cache line of its own. */
 export function layoutOf(geometry: Geometry): Layout {
   const { pageShift, maxFrames, cpus, nodes, caches } = geometry;
   let end = HEADER_WORDS;
-  const section = (words: number): number => {
-    const start = end;
-    end = alignToLine(end + words);
+  const section = (words: number, unit: number = LINE_WORDS): number => {
+    const start = alignTo(end, unit);
+    end = start + words;
     return start;
   };
-  const bitmapWords = alignToLine(Math.ceil(maxFrames / 32));
+  const bitmapWords = alignTo(Math.ceil(maxFrames / 32), LINE_WORDS);
   const sheavesPerCache = 2 * cpus + nodes * BARN_FULL_MAX + SHEAVES_SPARE;
   const barnWords = Math.ceil(sheavesPerCache / 32);
   const cpuRecords = section(cpus * CPU_WORDS);
@@ -197,8 +236,10 @@ export function layoutOf(geometry: Geometry): Layout {
   const freeBitmap = section(bitmapWords);
   const partialBitmaps = section(caches * bitmapWords);
   const barns = section(caches * nodes * barnWords);
-  const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS);
+  const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS, SHEAF_WORDS);
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
+  const groupWords = alignTo(G_ROW + cpus, LINE_WORDS);
+  const groups = section(GROUPS * groupWords);
   const stateRegions: number[] = [];
   for (let r = 0; r <= pageShift - GRANULE_SHIFT; r++) {
     stateRegions.push(section(Math.ceil((maxFrames * 2 ** r) / 2 ** WORD_SHIFT)) << WORD_SHIFT);
@@ -216,8 +257,10 @@ export function layoutOf(geometry: Geometry): Layout {
     sheaves,
     sheavesPerCache,
     templates,
+    groups,
+    groupWords,
     stateRegions,
-    totalBytes: end << WORD_SHIFT,
+    totalBytes: alignTo(end, LINE_WORDS) << WORD_SHIFT,
   };
 }
 
@@ -254,6 +297,11 @@ export function partialAt(layout: Layout, id: number): number {
 /** Byte offset of the template of cache `id`. */
 export function templateAt(layout: Layout, id: number): number {
   return (layout.templates << WORD_SHIFT) + id * TEMPLATE_BYTES_MAX;
+}
+
+/** Word offset of group `number`. */
+export function groupAt(layout: Layout, number: number): number {
+  return layout.groups + number * layout.groupWords;
 }
 
 /** First frame of `node`; nodes are equal windows of the frames. */

@@ -15,7 +15,8 @@
  *     word 8  RECIPROCAL  ceil(2^16 / granules of an object)    [H]
  *     word 9  STRIDE      bytes from one object to the next     [H]
  *     word 10 STATES      byte offset of the first state        [H]
- *     11 … 15 room for groups, generations, tracking
+ *     word 11 GROUP       the group that its objects are charged to, or 0   [H] slabs of charged caches, large objects
+ *     12 … 15 room for generations, tracking
  *
  * FLAGS as it is (`flags & CACHE_MASK`) is also the index of the cache's words in a CPU's private table: the free path
  * needs no further shift. With off = address - BASE, the index of an object is ((off >>> 3) * RECIPROCAL) >>> 16. For the
@@ -54,6 +55,7 @@ export const PAGE_BASE = 7;
 export const PAGE_RECIPROCAL = 8;
 export const PAGE_STRIDE = 9;
 export const PAGE_STATES = 10;
+export const PAGE_GROUP = 11;
 /** The reciprocal of a page descriptor is in units of 2^-16. */
 export const PAGE_RECIPROCAL_SHIFT = 16;
 
@@ -108,3 +110,5 @@ export const LIVE_MARKED = 130;
 
 /** Whether a state byte is that of an object handed out. */
 export const isLive = (state: number): boolean => state === LIVE || state === LIVE_MARKED;
+/** Whether a state byte is one of those that mean something. */
+export const isState = (state: number): boolean => state <= PENDING || state === LIVE_MARKED;

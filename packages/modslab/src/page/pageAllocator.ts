@@ -14,6 +14,11 @@
  * and cleared after the run is published or gone. The head of a run is claimed first and released last, so as long as
  * it is held no other run can have the same head, and "tail of this head" is exact.
  *
+ * How many frames are in use is counted per CPU slot, in plain words of the record; the sum is exact. With the intent goes
+ * `frames after`, what the count is to be if the run ends up free. The count changes while this CPU holds the head: after
+ * the claim, and before the head's release. So reap, which finds the head still held, sets the count to `frames after`
+ * if it undoes the run, and to that plus the run's frames if the run stays; and leaves it where the head is not held.
+ *
  * | killed here                                          | ⇒ reap does this                                       |
  * |------------------------------------------------------|--------------------------------------------------------|
  * | some or all frames claimed, bits set or clear         | releases each frame of the run that the dead one owns   |
@@ -22,23 +27,32 @@
  * | release begun: head kind NONE, some tails gone        | releases the tails that still name this head, then it  |
  */
 
-import { killPoint } from '../memory/assert.ts';
+import { failPoint, killPoint } from '../memory/assert.ts';
 import { clearRange, hasBit, nextClear, nextSet, setRange } from '../memory/bitmap.ts';
-import { type Cpu, N_CLAIMS_LOST, N_FRAMES_ALLOCATED, N_FRAMES_FREED, N_GROWN } from '../memory/cpu.ts';
+import {
+  type Cpu,
+  N_CLAIMS_LOST,
+  N_FRAMES_ALLOCATED,
+  N_FRAMES_FREED,
+  N_GROWN,
+  usedFrames,
+} from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { GFP, GFP_BOUNDED, type GfpFlags } from '../memory/gfp.ts';
 import {
+  CPU_FRAMES,
+  CPU_FRAMES_AFTER,
   CPU_RUN_FRAMES,
   CPU_RUN_HEAD,
   H_DMA_END,
   H_DMA_START,
   H_FRAMES,
   H_PEAK_FRAMES,
-  H_USED_FRAMES,
   nodeStart,
   pageAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { wakeWaiters } from '../memory/waiters.ts';
 import {
   CLAIM_OWNER,
   CLAIM_TAIL,
@@ -48,6 +62,7 @@ import {
   ownerBits,
   PAGE_CLAIM,
   PAGE_FLAGS,
+  PAGE_GROUP,
   PAGE_HEAD,
   PAGE_LAST,
   PAGE_RUN,
@@ -105,6 +120,7 @@ export class FrameAllocator implements PageAllocator {
   }
 
   allocateExact(frames: number, alignment: number, gfp: GfpFlags, node: number): number {
+    if (failPoint('page')) return 0;
     // Others may take what was grown before this CPU finds it. Each time they do, they get on: so try again, boundedly.
     for (let attempt = 0; attempt < GROWTH_TRIES; attempt++) {
       const found = this.search(frames, alignment, gfp, node);
@@ -143,27 +159,33 @@ export class FrameAllocator implements PageAllocator {
     claim: number,
   ): number {
     const head = this.allocateExact(frames, alignment, gfp, node);
-    if (head === 0) return 0;
+    if (head !== 0) this.publishRun(head, frames, kind, claim);
+    return head;
+  }
+
+  /** Publishes a run that `allocateExact` gave. */
+  publishRun(head: number, frames: number, kind: number, claim: number): void {
     const page = pageAt(this.metadata.layout, head);
     this.describeTails(head, frames, flagsOf(KIND_TAIL, 0));
     this.m[page + PAGE_FLAGS] = flagsOf(kind, 0);
     Atomics.store(this.m, page + PAGE_CLAIM, CLAIM_USED | claim);
     this.published();
-    return head;
   }
 
   /** Releases a run whose head this CPU owns. Cost: two atomics a frame, one more for 32 frames. */
   freeExact(head: number, frames: number): void {
     const { m, metadata, cpu } = this;
-    this.intend(head, frames);
+    const after = (m[cpu.record + CPU_FRAMES] - frames) | 0;
+    this.intend(head, frames, after);
     killPoint('frames.release-begun');
     const headPage = pageAt(metadata.layout, head);
     m[headPage + PAGE_LAST] = m[headPage + PAGE_FLAGS];
     m[headPage + PAGE_FLAGS] = 0;
+    m[headPage + PAGE_GROUP] = 0;
     if (frames > 1) this.releaseTails(head, frames);
+    m[cpu.record + CPU_FRAMES] = after;
     this.releaseFrames(head, head + 1);
     this.published();
-    Atomics.sub(m, H_USED_FRAMES, frames);
     cpu.count(N_FRAMES_FREED, frames);
     if (head < this.hint) this.hint = head;
   }
@@ -187,6 +209,7 @@ export class FrameAllocator implements PageAllocator {
     setRange(m, metadata.layout.freeBitmap, from, end);
     killPoint('frames.bits-set');
     for (let pfn = from; pfn < end; pfn++) Atomics.store(m, pageAt(metadata.layout, pfn) + PAGE_CLAIM, 0);
+    wakeWaiters(m);
   }
 
   /**
@@ -212,15 +235,19 @@ export class FrameAllocator implements PageAllocator {
       Atomics.store(m, page + PAGE_CLAIM, CLAIM_USED | ownerBits(owner));
       m[page + PAGE_FLAGS] = 0;
       m[page + PAGE_HEAD] = 0;
+      m[page + PAGE_GROUP] = 0;
       this.releaseFrames(pfn, pfn + 1);
       released++;
     }
     return released;
   }
 
-  private intend(head: number, frames: number): void {
-    this.m[this.cpu.record + CPU_RUN_FRAMES] = frames;
-    this.m[this.cpu.record + CPU_RUN_HEAD] = head;
+  /** Names the run in the record, and the count of frames in use once it is free. */
+  private intend(head: number, frames: number, framesAfter: number): void {
+    const { m, cpu } = this;
+    m[cpu.record + CPU_RUN_FRAMES] = frames;
+    m[cpu.record + CPU_FRAMES_AFTER] = framesAfter;
+    m[cpu.record + CPU_RUN_HEAD] = head;
   }
 
   /** Tries the windows that `gfp` and `node` allow, the preferred one first, as far as the heap reaches at present. */
@@ -297,8 +324,8 @@ export class FrameAllocator implements PageAllocator {
 
   /** Claims the frames one by one; how many it got. Fewer than asked: none is held any more. */
   private claimFrames(head: number, frames: number): number {
-    const { m, metadata, claimed } = this;
-    this.intend(head, frames);
+    const { m, metadata, claimed, cpu } = this;
+    this.intend(head, frames, m[cpu.record + CPU_FRAMES]);
     for (let i = 0; i < frames; i++) {
       const at = pageAt(metadata.layout, head + i) + PAGE_CLAIM;
       if (Atomics.compareExchange(m, at, 0, claimed) !== 0) {
@@ -315,14 +342,15 @@ export class FrameAllocator implements PageAllocator {
   }
 
   private account(frames: number): void {
-    const { m } = this;
-    const used = Atomics.add(m, H_USED_FRAMES, frames) + frames;
+    const { m, cpu } = this;
+    m[cpu.record + CPU_FRAMES] += frames;
+    const used = usedFrames(this.metadata);
     for (let peak = Atomics.load(m, H_PEAK_FRAMES); peak < used; ) {
       const found = Atomics.compareExchange(m, H_PEAK_FRAMES, peak, used);
       if (found === peak) break;
       peak = found;
     }
-    this.cpu.count(N_FRAMES_ALLOCATED, frames);
+    cpu.count(N_FRAMES_ALLOCATED, frames);
   }
 
   /**

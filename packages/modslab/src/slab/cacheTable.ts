@@ -23,7 +23,7 @@
  * | DYING, its empty slabs not yet released | releases them                             |
  */
 
-import { killPoint } from '../memory/assert.ts';
+import { failPoint, killPoint } from '../memory/assert.ts';
 import type { Cpu } from '../memory/cpu.ts';
 import { invalid, SlabError } from '../memory/errors.ts';
 import {
@@ -190,6 +190,7 @@ export class CacheTable {
   }
 
   private claimSlot(): number {
+    if (failPoint('cache descriptor')) throw new SlabError('ENOMEM', 'no cache descriptor (by a test)');
     const { m, metadata, cpu } = this;
     for (let id = 1; id < metadata.layout.caches; id++) {
       const at = cacheAt(metadata.layout, id);

@@ -4,11 +4,14 @@
  *
  * A sheaf is 256 words of shared metadata:
  *
- *     word 0          owner [A]: 0 nobody, empty · CPU + 1 · IN_BARN full, in a barn
- *     words 2n, 2n+1  object n = 1 … 124 [P]: its entry (granules; 0 none), and the byte offset of its state
+ *     word 0              owner [A]: 0 nobody, empty · CPU + 1 · IN_BARN full, in a barn
+ *     words bottom + 2n   object n = 1 … capacity [P]: its entry (granules; 0 none), and the byte offset of its state
  *
- * A sheaf of n objects has them at 1 … n. The offset of the state spares a pop the division; it is written before the
- * entry, so a non-zero entry always has its own.
+ *     bottom = 254 - 2 · capacity: the topmost object of a full sheaf stands in the last two words.
+ *
+ * A sheaf of n objects has them at 1 … n. The entry at the bottom itself is always 0. So two tests need no load of their
+ * own: a pop that finds entry 0 has come to the bottom, and a push whose place is divisible by 256 finds the sheaf full.
+ * The offset of the state spares a pop the division; it is written before the entry, so a non-zero entry always has its own.
  *
  * Each cache has a fixed pool of sheaves. A CPU owns up to two of each, *main* and *spare* (full or empty), while it
  * uses the cache; a *barn* for each cache and node keeps up to 10 full ones, as a bitmap over the pool's numbers. A
@@ -20,12 +23,17 @@
  *
  * This CPU's *hot words*, 16 a cache, are in plain memory of its thread: nothing in them is needed to recover.
  *
- *     0 COUNT  objects in main                      3 SPARE       word offset, or 0
- *     1 LIMIT  capacity; 0: cache not in use        4 SPARE_FULL  1 if the spare is full, else it is empty
- *     2 MAIN   word offset of the main sheaf        5 GENERATION  of the descriptor
+ *     0 TOP    word offset of main's topmost object     3 SPARE       word offset, or 0
+ *     1 LIMIT  capacity; 0: cache not in use            4 SPARE_FULL  1 if the spare is full, else it is empty
+ *     2 MAIN   word offset of the main sheaf            5 GENERATION  of the descriptor
  *
- *     push:  state's offset, then entry → main[n + 1];  state ← CACHED;  count ← n + 1
- *     pop:   state ← LIVE;  count ← n - 1;  main[n] ← 0
+ *     objects in main = (TOP - (MAIN + bottom)) / 2
+ *
+ *     push:  state's offset, then entry → [TOP + 2];  state ← CACHED;  TOP ← TOP + 2
+ *     pop:   state ← LIVE;  TOP ← TOP - 2;  the entry at the old TOP ← 0
+ *
+ * The TOP of a cache that is not in use (and that of cache 0, which pages without a slab name) is word 254 of the header,
+ * which is 0: nothing to pop, and no room to push.
  *
  * So whatever its last instruction was, *every non-zero entry of a dead CPU's sheaves is an object that nobody has*:
  *
@@ -38,7 +46,7 @@
  * | an empty sheaf claimed                         | owner ← 0                                   |
  */
 
-import { killPoint } from '../memory/assert.ts';
+import { failPoint, killPoint } from '../memory/assert.ts';
 import { clearBit, countSet, hasBit, nextSet, setBit } from '../memory/bitmap.ts';
 import {
   type Cpu,
@@ -56,23 +64,29 @@ import {
   BARN_FULL_MAX,
   barnAt,
   C_CAPACITY,
+  C_FLAGS,
   C_STATE,
   cacheAt,
   GRANULE_SHIFT,
   H_EPOCH,
+  PAGE_WORDS_SHIFT,
   PAIR_SHIFT,
   pageAt,
   SHEAF_CAPACITY,
+  SHEAF_TOP,
+  SHEAF_WORDS,
   SHEAF_WORDS_SHIFT,
   sheavesAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import {
+  CACHE_MASK,
   CACHE_SHIFT,
   CACHED,
   LIVE,
   LIVE_MARKED,
   PAGE_BASE,
+  PAGE_FLAGS,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
   PAGE_STATES,
@@ -80,21 +94,28 @@ import {
 } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
+import { SLAB } from './flags.ts';
 import { checkObject } from './object.ts';
-import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+import type { Address, AddressArray, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
 
 /** Owner of a full sheaf that a barn keeps: no CPU's number + 1. */
 export const IN_BARN = 0x7ff;
 
 /** Hot words of a cache begin at its number shifted by this: what the FLAGS of its pages hold (page/page.ts). */
 export const HOT_SHIFT: number = CACHE_SHIFT;
-const COUNT = 0;
+const TOP = 0;
 const LIMIT = 1;
 const MAIN = 2;
 const SPARE = 3;
 const SPARE_FULL = 4;
 const GENERATION = 5;
 const HOT_WORDS: number = 1 << HOT_SHIFT;
+/** From one object of a sheaf to the next. */
+const PAIR: number = 1 << PAIR_SHIFT;
+/** The top of a sheaf that is full and empty at once: that of caches which this CPU does not use. */
+const TOP_CLOSED: number = SHEAF_TOP;
+/** The low bits of a place behind the last one of a sheaf are 0. */
+const PLACE_MASK: number = SHEAF_WORDS - 1;
 
 export class Sheaves implements SlabAllocator {
   readonly name: string;
@@ -119,20 +140,20 @@ export class Sheaves implements SlabAllocator {
     this.name = `sheaved:${base.name}`;
     this.pageAllocatorName = base.pageAllocatorName;
     this.hot = new Int32Array(metadata.layout.caches << HOT_SHIFT);
+    for (let slot = 0; slot < this.hot.length; slot += HOT_WORDS) this.hot[slot | TOP] = TOP_CLOSED;
     this.epoch = this.m[H_EPOCH];
   }
 
   /** The fast path of allocation: an object of main, or 0 if it has none. No Atomics; a line of a sheaf, one of states. */
   pop(slot: number): Address {
     const { hot, m } = this;
-    const n = hot[slot | COUNT];
-    if (n === 0) return 0;
-    const at = (hot[slot | MAIN] + (n << PAIR_SHIFT)) | 0;
-    const entry = m[at];
-    this.s[m[at + 1]] = LIVE;
-    hot[slot | COUNT] = n - 1;
-    m[at] = 0;
-    return addressOf(entry);
+    const top = hot[slot | TOP];
+    const entry = m[top];
+    if (entry === 0) return 0;
+    this.s[m[top | 1]] = LIVE;
+    hot[slot | TOP] = top - PAIR;
+    m[top] = 0;
+    return (entry << GRANULE_SHIFT) >>> 0;
   }
 
   /**
@@ -142,18 +163,75 @@ export class Sheaves implements SlabAllocator {
    */
   push(slot: number, page: number, address: Address): boolean {
     const { hot, m, s } = this;
-    const n = (hot[slot | COUNT] + 1) | 0;
-    if (n > hot[slot | LIMIT]) return false;
+    const top = (hot[slot | TOP] + PAIR) | 0;
+    if ((top & PLACE_MASK) === 0) return false;
     const offset = (address - m[page | PAGE_BASE]) | 0;
     const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
     const state = (m[page | PAGE_STATES] + index) | 0;
     if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== LIVE) return false;
-    const at = (hot[slot | MAIN] + (n << PAIR_SHIFT)) | 0;
-    m[at + 1] = state;
-    m[at] = entryOf(address);
+    m[top | 1] = state;
+    m[top] = address >>> GRANULE_SHIFT;
     s[state] = CACHED;
-    hot[slot | COUNT] = n;
+    hot[slot | TOP] = top;
     return true;
+  }
+
+  /** `pop` into out[from … n - 1] while main has objects; the index behind the last one. */
+  popBulk(slot: number, out: AddressArray, from: number, n: number): number {
+    const { hot, m, s } = this;
+    let top = hot[slot | TOP];
+    let i = from;
+    for (; i < n; i++) {
+      const entry = m[top];
+      if (entry === 0) break;
+      s[m[top | 1]] = LIVE;
+      out[i] = entry << GRANULE_SHIFT;
+      m[top] = 0;
+      top = (top - PAIR) | 0;
+    }
+    // Only now: this thread alone reads it, and nothing in it is needed to recover.
+    hot[slot | TOP] = top;
+    return i;
+  }
+
+  /**
+   * `push` of the first n addresses (zeros are skipped), of the cache at `expected` (0: of any); the index of the first
+   * one that was refused, or for which main has no room. Neighbours that lie in one page share its lookup.
+   */
+  pushBulk(addresses: AddressArray, n: number, expected: number): number {
+    const { hot, m, s } = this;
+    const { pageShift, maxFrames, vmemMap } = this.metadata.layout;
+    let lastPfn = 0;
+    let slot = 0;
+    let top = hot[TOP];
+    let page = 0;
+    let i = 0;
+    for (; i < n; i++) {
+      const address = addresses[i] | 0;
+      if (address === 0) continue;
+      const pfn = address >>> pageShift;
+      if (pfn !== lastPfn) {
+        if (pfn >= maxFrames) break;
+        hot[slot | TOP] = top;
+        page = (vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+        slot = m[page | PAGE_FLAGS] & CACHE_MASK;
+        top = hot[slot | TOP];
+        lastPfn = pfn;
+        if (expected !== 0 && slot !== expected) break;
+      }
+      const place = (top + PAIR) | 0;
+      if ((place & PLACE_MASK) === 0) break;
+      const offset = (address - m[page | PAGE_BASE]) | 0;
+      const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+      const state = (m[page | PAGE_STATES] + index) | 0;
+      if (Math.imul(index, m[page | PAGE_STRIDE]) !== offset || s[state] !== LIVE) break;
+      top = place;
+      m[top | 1] = state;
+      m[top] = address >>> GRANULE_SHIFT;
+      s[state] = CACHED;
+    }
+    hot[slot | TOP] = top;
+    return i;
   }
 
   /** After `pop` found nothing: once more, if the spare is full. Still no Atomics. */
@@ -166,8 +244,7 @@ export class Sheaves implements SlabAllocator {
   /** After `push` was refused: once more, if that was because main is full and the spare is empty. Still no Atomics. */
   pushSpare(slot: number, page: number, address: Address): boolean {
     const { hot } = this;
-    const isFull = hot[slot | COUNT] >= hot[slot | LIMIT];
-    if (!isFull || hot[slot | SPARE] === 0 || hot[slot | SPARE_FULL] === 1) return false;
+    if (!this.isFull(slot) || hot[slot | SPARE] === 0 || hot[slot | SPARE_FULL] === 1) return false;
     this.swap(slot);
     return this.push(slot, page, address);
   }
@@ -175,11 +252,23 @@ export class Sheaves implements SlabAllocator {
   /** Undoes the last `push` of a cache, which nothing has followed. */
   unpush(slot: number): void {
     const { hot, m } = this;
-    const n = hot[slot | COUNT];
-    const at = hot[slot | MAIN] + (n << PAIR_SHIFT);
-    this.s[m[at + 1]] = LIVE;
-    hot[slot | COUNT] = n - 1;
-    m[at] = 0;
+    const top = hot[slot | TOP];
+    this.s[m[top | 1]] = LIVE;
+    hot[slot | TOP] = top - PAIR;
+    m[top] = 0;
+  }
+
+  /** Where main has no object left: the place below its first. */
+  private bottomOf(slot: number, sheaf: number): number {
+    return sheaf + SHEAF_TOP - (this.hot[slot | LIMIT] << PAIR_SHIFT);
+  }
+
+  private isFull(slot: number): boolean {
+    return ((this.hot[slot | TOP] + PAIR) & PLACE_MASK) === 0;
+  }
+
+  private isEmpty(slot: number): boolean {
+    return this.hot[slot | TOP] === this.bottomOf(slot, this.hot[slot | MAIN]);
   }
 
   /**
@@ -227,7 +316,7 @@ export class Sheaves implements SlabAllocator {
     // A pass fails only after it made a slab, whose constructor may have used up what there was: bounded all the same.
     for (let attempt = 0; attempt < 8; attempt++) {
       if (!this.open(cache)) return this.base.allocNode(cache, gfp, NODE_ANY);
-      if (this.hot[slot | COUNT] === 0) this.refill(cache, slot, gfp);
+      if (this.isEmpty(slot)) this.refill(cache, slot, gfp);
       const address = this.pop(slot);
       if (address !== 0) return address;
       if (!this.base.construct(cache, gfp, NODE_ANY)) return 0;
@@ -245,7 +334,7 @@ export class Sheaves implements SlabAllocator {
     const cache = checkObject(this.metadata, address, expected, this.table);
     const slot = cache << HOT_SHIFT;
     if (this.open(cache)) {
-      if (this.hot[slot | COUNT] >= this.hot[slot | LIMIT]) this.makeRoom(cache, slot);
+      if (this.isFull(slot)) this.makeRoom(cache, slot);
       const page = pageAt(this.metadata.layout, address >>> this.metadata.layout.pageShift);
       if (this.push(slot, page, address)) return;
     }
@@ -341,6 +430,7 @@ export class Sheaves implements SlabAllocator {
 
   /** A free sheaf of the cache's pool, claimed; 0 if there is none. For main, spare and prefilled sheaves. */
   claimSheaf(cache: number): number {
+    if (failPoint('sheaf')) return 0;
     const { m, metadata, cpu } = this;
     const { layout } = metadata;
     const pool = sheavesAt(layout, cache);
@@ -383,21 +473,25 @@ export class Sheaves implements SlabAllocator {
     }
   }
 
-  /** Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left. */
+  /**
+   * Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left, or if the cache is a
+   * charged one: its objects never pass through sheaves.
+   */
   open(cache: number): boolean {
     const { hot, m } = this;
     const slot = cache << HOT_SHIFT;
     if (hot[slot | LIMIT] !== 0) return true;
+    const descriptor = cacheAt(this.metadata.layout, cache);
+    if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) !== 0) return false;
     killPoint('sheaf.opening');
     const main = this.claimSheaf(cache);
     if (main === 0) return false;
-    const descriptor = cacheAt(this.metadata.layout, cache);
-    hot[slot | COUNT] = 0;
     hot[slot | MAIN] = main;
     hot[slot | SPARE] = 0;
     hot[slot | SPARE_FULL] = 0;
     hot[slot | GENERATION] = cacheGeneration(m[descriptor + C_STATE]);
     hot[slot | LIMIT] = m[descriptor + C_CAPACITY];
+    hot[slot | TOP] = this.bottomOf(slot, main);
     return true;
   }
 
@@ -409,13 +503,16 @@ export class Sheaves implements SlabAllocator {
     if (limit === 0) return;
     const main = hot[slot | MAIN];
     const spare = hot[slot | SPARE];
-    const count = hot[slot | COUNT];
+    const bottom = this.bottomOf(slot, main);
+    const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
     const spareFull = hot[slot | SPARE_FULL] === 1;
+    const spareBottom = this.bottomOf(slot, spare);
     hot.fill(0, slot, slot + HOT_WORDS);
-    this.base.drain(cache, main, 1, count);
+    hot[slot | TOP] = TOP_CLOSED;
+    this.base.drain(cache, bottom, 1, count);
     this.releaseSheaf(main);
     if (spare === 0) return;
-    if (spareFull) this.base.drain(cache, spare, 1, limit);
+    if (spareFull) this.base.drain(cache, spareBottom, 1, limit);
     this.releaseSheaf(spare);
   }
 
@@ -432,9 +529,10 @@ export class Sheaves implements SlabAllocator {
 
   private drainMain(cache: number, slot: number): void {
     const { hot } = this;
-    const count = hot[slot | COUNT];
-    hot[slot | COUNT] = 0;
-    this.base.drain(cache, hot[slot | MAIN], 1, count);
+    const bottom = this.bottomOf(slot, hot[slot | MAIN]);
+    const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
+    hot[slot | TOP] = bottom;
+    this.base.drain(cache, bottom, 1, count);
   }
 
   /** Main is empty: a full spare, a full sheaf of the barn, or objects from slabs. */
@@ -446,13 +544,15 @@ export class Sheaves implements SlabAllocator {
     }
     const full = this.takeFromBarn(cache);
     if (full === 0) {
-      hot[slot | COUNT] = this.base.fill(cache, hot[slot | MAIN], 0, hot[slot | LIMIT], gfp, NODE_ANY);
+      const bottom = this.bottomOf(slot, hot[slot | MAIN]);
+      const count = this.base.fill(cache, bottom, 0, hot[slot | LIMIT], gfp, NODE_ANY);
+      hot[slot | TOP] = bottom + (count << PAIR_SHIFT);
       return;
     }
     if (hot[slot | SPARE] === 0) hot[slot | SPARE] = hot[slot | MAIN];
     else this.releaseSheaf(hot[slot | MAIN]);
     hot[slot | MAIN] = full;
-    hot[slot | COUNT] = hot[slot | LIMIT];
+    hot[slot | TOP] = full + SHEAF_TOP;
   }
 
   /** Main is full: an empty spare, room in the barn, or the slabs. */
@@ -476,7 +576,7 @@ export class Sheaves implements SlabAllocator {
     const full = hot[slot | SPARE];
     const empty = this.barnHasRoom(cache) ? this.claimSheaf(cache) : 0;
     if (empty === 0) {
-      this.base.drain(cache, full, 1, hot[slot | LIMIT]);
+      this.base.drain(cache, this.bottomOf(slot, full), 1, hot[slot | LIMIT]);
     } else {
       this.putIntoBarn(cache, full);
       hot[slot | SPARE] = empty;
@@ -488,10 +588,11 @@ export class Sheaves implements SlabAllocator {
   private swap(slot: number): void {
     const { hot } = this;
     const main = hot[slot | MAIN];
-    const wasEmpty = hot[slot | COUNT] === 0;
-    hot[slot | MAIN] = hot[slot | SPARE];
+    const wasEmpty = this.isEmpty(slot);
+    const other = hot[slot | SPARE];
+    hot[slot | MAIN] = other;
     hot[slot | SPARE] = main;
-    hot[slot | COUNT] = wasEmpty ? hot[slot | LIMIT] : 0;
+    hot[slot | TOP] = wasEmpty ? other + SHEAF_TOP : this.bottomOf(slot, other);
     hot[slot | SPARE_FULL] = wasEmpty ? 0 : 1;
     this.cpu.count(N_SHEAF_SWAP);
   }
@@ -542,11 +643,10 @@ export class Sheaves implements SlabAllocator {
 
   /** Empties the barns of a cache into its slabs. */
   drainBarns(cache: number): void {
-    const { m, metadata } = this;
-    const capacity = m[cacheAt(metadata.layout, cache) + C_CAPACITY];
+    const { metadata } = this;
     for (let node = 0; node < metadata.layout.nodes; node++) {
       for (let sheaf = this.takeFromBarn(cache, node); sheaf !== 0; sheaf = this.takeFromBarn(cache, node)) {
-        this.base.drain(cache, sheaf, 1, capacity);
+        this.base.drain(cache, sheaf, 1, SHEAF_CAPACITY);
         this.releaseSheaf(sheaf);
       }
     }
@@ -560,6 +660,17 @@ export class Sheaves implements SlabAllocator {
     s[m[at + 1]] = LIVE;
     m[at] = 0;
     return addressOf(entry);
+  }
+
+  /** The opposite of `popFrom`, for an object that has been checked. */
+  pushTo(sheaf: number, n: number, cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    const at = sheaf + (n << PAIR_SHIFT);
+    const entry = entryOf(address);
+    const state = stateAt(m, cacheAt(metadata.layout, cache), entry);
+    m[at + 1] = state;
+    m[at] = entry;
+    s[state] = CACHED;
   }
 }
 

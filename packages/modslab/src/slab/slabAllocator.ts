@@ -12,6 +12,9 @@ import type { SlabFlags } from './flags.ts';
 /** A byte offset in the data buffer; 0 is NULL. */
 export type Address = number;
 
+/** A list of addresses in bulk calls. */
+export type AddressArray = Int32Array | Uint32Array;
+
 /** What a cache is created from; checked by the caller. */
 export interface CacheSpec {
   readonly name: string;

@@ -38,6 +38,12 @@
  * | release: kind NONE again                                 | releases the run                                     |
  * | pending, step 1 or 2                                     | the entries stand: puts them back like any other     |
  * | pending, step 3, entry cleared, still RELEASING          | RELEASING → PENDING for the recorded entry           |
+ * | put back: object in the scratch sheaf, still LIVE        | puts it back like any other                          |
+ * | freezing: FROZEN set, still owned, or still listed       | clears the bit, gives up the ownership, no recount   |
+ * | a group's slab, some or all objects FREE                 | recounts, lets go; completing the group releases it  |
+ *
+ * A slab that is found damaged (more objects counted than there are, a state that means nothing) is *frozen*: FROZEN
+ * in its claim word keeps everybody from claiming it, so the rest of the heap goes on without it.
  */
 
 import { assert, killPoint } from '../memory/assert.ts';
@@ -53,7 +59,7 @@ import {
 } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf, entryOf } from '../memory/entry.ts';
-import { SlabError } from '../memory/errors.ts';
+import { hex, SlabError } from '../memory/errors.ts';
 import { GFP, GFP_BOUNDED, type GfpFlags } from '../memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
@@ -72,6 +78,7 @@ import {
   cacheAt,
   cpuAt,
   H_FRAMES,
+  H_REPORTS,
   nodeOf,
   nodeStart,
   PAGE_SHIFT_MIN,
@@ -82,6 +89,7 @@ import {
   templateAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { wakeWaiters } from '../memory/waiters.ts';
 import {
   CACHED,
   CLAIM_FROZEN,
@@ -94,6 +102,8 @@ import {
   cacheOf,
   FREE,
   flagsOf,
+  isLive,
+  isState,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
@@ -105,6 +115,7 @@ import {
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
+  PAGE_GROUP,
   PAGE_RECIPROCAL,
   PAGE_RECIPROCAL_SHIFT,
   PAGE_STATES,
@@ -122,6 +133,7 @@ import {
   headOf,
   stateAt,
 } from './cacheTable.ts';
+import { Charges } from './charge.ts';
 import { countObjects } from './count.ts';
 import { SLAB } from './flags.ts';
 import { checkObject } from './object.ts';
@@ -148,6 +160,8 @@ export class Slabifier implements SlabAllocator {
   private readonly cpu: Cpu;
   private readonly pages: FrameAllocator;
   private readonly data: DataMemory;
+  /** What this CPU's charges to groups go through. */
+  readonly charges: Charges;
   private readonly mine: number;
   /** Per cache: the slab that this CPU took from last. A hint of this thread only. */
   private readonly last: Int32Array;
@@ -166,6 +180,7 @@ export class Slabifier implements SlabAllocator {
     this.mine = ownerBits(cpu.owner);
     this.last = new Int32Array(metadata.layout.caches);
     this.table = new CacheTable(metadata, cpu);
+    this.charges = new Charges(metadata, cpu);
   }
 
   create(spec: CacheSpec): number {
@@ -188,11 +203,7 @@ export class Slabifier implements SlabAllocator {
   allocNode(cache: number, gfp: GfpFlags, node: number): Address {
     const { m, s, cpu } = this;
     const { scratch } = cpu;
-    let have = this.fill(cache, scratch, 0, 1, gfp, node);
-    if (have === 0 && this.construct(cache, gfp, node)) have = this.fill(cache, scratch, 0, 1, gfp, node);
-    if (have === 0 && node !== NODE_ANY && (gfp & GFP.THISNODE) === 0)
-      return this.allocNode(cache, gfp, NODE_ANY);
-    if (have === 0) return 0;
+    if (!this.fillScratch(cache, gfp, node)) return 0;
     const at = scratch + (1 << PAIR_SHIFT);
     const entry = m[at];
     s[m[at + 1]] = LIVE;
@@ -200,13 +211,56 @@ export class Slabifier implements SlabAllocator {
     return addressOf(entry);
   }
 
+  /** Gets one object into the scratch sheaf, of another node if that one has none and `gfp` does not say `THISNODE`. */
+  fillScratch(cache: number, gfp: GfpFlags, node: number): boolean {
+    const { scratch } = this.cpu;
+    let have = this.fill(cache, scratch, 0, 1, gfp, node);
+    if (have === 0 && this.construct(cache, gfp, node)) have = this.fill(cache, scratch, 0, 1, gfp, node);
+    if (have === 0 && node !== NODE_ANY && (gfp & GFP.THISNODE) === 0)
+      return this.fillScratch(cache, gfp, NODE_ANY);
+    return have === 1;
+  }
+
   free(cache: number, address: Address): void {
     checkObject(this.metadata, address, cache, this.table);
-    const { m, cpu, metadata } = this;
+    if (this.putBack(cache, address)) return;
+    const name = this.table.name(cache);
+    throw new SlabError(
+      'EDOUBLEFREE',
+      `${hex(address)} of cache '${name}' is being freed with its group`,
+      address,
+      name,
+    );
+  }
+
+  /**
+   * Puts a live object, which has been checked, back into its slab by way of the scratch sheaf, and takes it off its
+   * group's account if it has one. `decided` is called as soon as the object stands in the scratch sheaf, which is when
+   * a kill cannot lose it any more. False, and nothing changed: its group is being freed, and the object with it.
+   */
+  putBack(cache: number, address: Address, decided?: () => void): boolean {
+    const { m, s, cpu, metadata, charges } = this;
+    const descriptor = cacheAt(metadata.layout, cache);
+    const entry = entryOf(address);
+    const state = stateAt(m, descriptor, entry);
+    const page = pageAt(metadata.layout, headOf(m, descriptor, entry));
+    const group = (m[descriptor + C_FLAGS] & SLAB.ACCOUNT) === 0 ? 0 : m[page + PAGE_GROUP];
+    if (group !== 0) {
+      if (!charges.beginFree(group, m[descriptor + C_GRANULES], 0)) return false;
+      // The group may have come to its end, and the slab with it, before the intent stood.
+      if (m[page + PAGE_GROUP] !== group || !isLive(s[state])) {
+        charges.settled();
+        return false;
+      }
+    }
     const at = cpu.scratch + (1 << PAIR_SHIFT);
-    m[at + 1] = stateAt(m, cacheAt(metadata.layout, cache), entryOf(address));
-    m[at] = entryOf(address);
+    m[at + 1] = state;
+    m[at] = entry;
+    if (group !== 0) charges.uncharge();
+    if (decided !== undefined) decided();
     this.drain(cache, cpu.scratch, 1, 1);
+    if (group !== 0) charges.settled();
+    return true;
   }
 
   validPointer(cache: number, address: Address): boolean {
@@ -311,7 +365,7 @@ export class Slabifier implements SlabAllocator {
   }
 
   /** Claims the slab at frame `head` if it is one of that cache and nobody's. One compare-and-swap. */
-  private claim(head: number, cache: number): boolean {
+  claim(head: number, cache: number): boolean {
     const { m, mine } = this;
     const page = pageAt(this.metadata.layout, head);
     for (let attempt = 0; attempt < CLAIM_TRIES; attempt++) {
@@ -332,7 +386,7 @@ export class Slabifier implements SlabAllocator {
   }
 
   /** Moves FREE objects of the claimed slab into sheaf words, in address order, and lets go. */
-  private take(cache: number, head: number, sheaf: number, have: number, want: number): number {
+  take(cache: number, head: number, sheaf: number, have: number, want: number): number {
     const { m, s, metadata } = this;
     const { layout } = metadata;
     const descriptor = cacheAt(layout, cache);
@@ -354,9 +408,13 @@ export class Slabifier implements SlabAllocator {
       m[at] = first + Math.imul(index, granules);
       s[states + index] = CACHED;
     }
-    assert(n === want || left === 0, 'a slab has as many FREE objects as it counts');
     m[page + PAGE_FIRST_FREE] = index;
     killPoint('slab.taken');
+    if (n < want && left > 0) {
+      // It counts more FREE objects than it has.
+      this.freeze(cache, head);
+      return n;
+    }
     this.last[cache] = head;
     this.letGo(cache, head, left, false);
     return n;
@@ -446,7 +504,9 @@ export class Slabifier implements SlabAllocator {
         killPoint('slab.partial-bit');
       }
       const next = (word & ~(COUNT_MASK | CLAIM_OWNER | CLAIM_NEW)) | free;
-      if (Atomics.compareExchange(m, at, word, next) === word) return;
+      if (Atomics.compareExchange(m, at, word, next) !== word) continue;
+      if (listed) wakeWaiters(m);
+      return;
     }
   }
 
@@ -508,7 +568,7 @@ export class Slabifier implements SlabAllocator {
   }
 
   /** Claims a parked slab of the cache, on that node; its frame, or 0. */
-  private unpark(cache: number, node: number): number {
+  unpark(cache: number, node: number): number {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     for (let i = 0; i < PARKED_MAX; i++) {
@@ -542,15 +602,73 @@ export class Slabifier implements SlabAllocator {
     return this.m[cacheAt(this.metadata.layout, cache) + C_NODE];
   }
 
-  /** Runs `visit` on a slab while this CPU holds it; false if somebody else does. For validation. */
-  withSlab(cache: number, head: number, visit: () => void): boolean {
+  /**
+   * Runs `visit` on a slab while this CPU holds it; false if somebody else does. If it returns false, the slab is damaged:
+   * it is frozen. For validation.
+   */
+  withSlab(cache: number, head: number, visit: () => unknown): boolean {
     if (!this.claim(head, cache)) return false;
     const count = this.m[pageAt(this.metadata.layout, head) + PAGE_CLAIM] & COUNT_MASK;
+    let sound = true;
     try {
-      visit();
+      sound = visit() !== false;
     } finally {
-      this.letGo(cache, head, count, true);
+      if (sound) this.letGo(cache, head, count, true);
+      else this.freeze(cache, head);
     }
+    return true;
+  }
+
+  /**
+   * Freezes a claimed slab whose metadata is damaged, and counts that as a report: no object is taken from it any more,
+   * and it is never released. Objects of it that somebody has can still be freed; they stay where they are once
+   * they come home.
+   */
+  freeze(cache: number, head: number): void {
+    const { m, metadata } = this;
+    Atomics.or(m, pageAt(metadata.layout, head) + PAGE_CLAIM, CLAIM_FROZEN);
+    Atomics.add(m, H_REPORTS, 1);
+    killPoint('slab.frozen');
+    this.finishFreeze(cache, head);
+  }
+
+  /** The same for a parked slab; nothing happens if it is parked no more. */
+  freezeParked(cache: number, head: number): void {
+    const at = pageAt(this.metadata.layout, head) + PAGE_CLAIM;
+    const word = Atomics.load(this.m, at);
+    if (ownerOf(word) !== OWNER_PARKED) return;
+    if (Atomics.compareExchange(this.m, at, word, (word & ~CLAIM_OWNER) | this.mine) === word)
+      this.freeze(cache, head);
+  }
+
+  private finishFreeze(cache: number, head: number): void {
+    const { m, metadata } = this;
+    const at = pageAt(metadata.layout, head) + PAGE_CLAIM;
+    const bitmap = partialAt(metadata.layout, cache);
+    if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);
+    this.forgetParked(cache, head);
+    if (this.last[cache] === head) this.last[cache] = 0;
+    Atomics.and(m, at, ~(CLAIM_OWNER | CLAIM_NEW));
+  }
+
+  /** Frees every object of a group's slab and releases it. False if somebody holds the slab. See slab/groupTable.ts. */
+  empty(cache: number, head: number, group: number): boolean {
+    const { m, s, metadata } = this;
+    if (!this.claim(head, cache)) return false;
+    const page = pageAt(metadata.layout, head);
+    const descriptor = cacheAt(metadata.layout, cache);
+    if (m[page + PAGE_GROUP] !== group) {
+      this.letGo(cache, head, m[page + PAGE_CLAIM] & COUNT_MASK, false);
+      return true;
+    }
+    const states = firstStateAt(m, descriptor, head);
+    s.fill(FREE, states, states + m[descriptor + C_OBJECTS]);
+    Atomics.and(m, page + PAGE_CLAIM, ~CLAIM_PENDING);
+    killPoint('group.slab-emptied');
+    const bitmap = partialAt(metadata.layout, cache);
+    if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);
+    this.releaseSlab(cache, head);
+    killPoint('group.released');
     return true;
   }
 
@@ -559,10 +677,14 @@ export class Slabifier implements SlabAllocator {
     const { m, s, metadata } = this;
     const page = pageAt(metadata.layout, head);
     const descriptor = cacheAt(metadata.layout, cache);
-    const isNew = (m[page + PAGE_CLAIM] & CLAIM_NEW) !== 0;
+    const found = m[page + PAGE_CLAIM];
     this.takeOver(page);
     this.forgetParked(cache, head);
-    if (isNew) {
+    if ((found & CLAIM_FROZEN) !== 0) {
+      this.finishFreeze(cache, head);
+      return;
+    }
+    if ((found & CLAIM_NEW) !== 0) {
       // It may have died while it let go of it, the partial bit set already.
       clearBit(m, partialAt(metadata.layout, cache), head);
       this.releaseSlab(cache, head);
@@ -570,7 +692,12 @@ export class Slabifier implements SlabAllocator {
     }
     const states = firstStateAt(m, descriptor, head);
     let count = 0;
-    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) if (s[states + index] === FREE) count++;
+    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
+      if (s[states + index] === FREE) count++;
+      if (isState(s[states + index])) continue;
+      this.freeze(cache, head);
+      return;
+    }
     m[page + PAGE_FIRST_FREE] = 0;
     // It may have died while it collected pending objects, the bit cleared already: look again.
     Atomics.or(m, page + PAGE_CLAIM, CLAIM_PENDING);
@@ -637,7 +764,7 @@ export class Slabifier implements SlabAllocator {
   }
 
   /** A new slab, claimed, all objects FREE; 0 without memory, or if its constructor is user code. */
-  private newSlab(cache: number, gfp: GfpFlags, node: number): number {
+  newSlab(cache: number, gfp: GfpFlags, node: number): number {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
     const kind = m[descriptor + C_CONSTRUCTOR];

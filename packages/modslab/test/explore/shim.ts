@@ -147,6 +147,11 @@ export function $bytes(from: ArrayLike<number>, offset: number): boolean {
   return ask(true);
 }
 
+/** The same, all bytes equal. */
+export function $fill(byte: number, from: number, to: number): boolean {
+  return $bytes(new Uint8Array(to - from).fill(byte), from);
+}
+
 export function $cas(at: number, wanted: number, to: number): boolean {
   kind = SWAP;
   location = at;

@@ -43,6 +43,7 @@ const SHIM_NAMES = [
   '$update',
   '$updated',
   '$bytes',
+  '$fill',
   '$slice',
   '$touch',
   '$size',
@@ -160,11 +161,12 @@ class Colours {
       : this.sharedView(call.arguments[0]);
   }
 
-  /** Bulk accesses: `s.set(…)`, and `bytes.slice(…)` of memory/text.ts. */
-  bulk(call: ts.CallExpression): 'set' | 'slice' | undefined {
+  /** Bulk accesses: `s.set(…)`, `s.fill(…)`, and `bytes.slice(…)` of memory/text.ts. */
+  bulk(call: ts.CallExpression): 'set' | 'fill' | 'slice' | undefined {
     const { expression } = call;
     if (!ts.isPropertyAccessExpression(expression)) return undefined;
-    if (expression.name.text === 'set' && this.sharedView(expression.expression) === 'byte') return 'set';
+    const { text } = expression.name;
+    if ((text === 'set' || text === 'fill') && this.sharedView(expression.expression) === 'byte') return text;
     const inText = call.getSourceFile().fileName.endsWith('memory/text.ts');
     return inText && expression.name.text === 'slice' ? 'slice' : undefined;
   }
@@ -303,8 +305,8 @@ class Rewriter {
     if (bulk !== undefined) {
       const { expression } = node.expression as ts.PropertyAccessExpression;
       const args = node.arguments.map(this.expression);
-      return bulk === 'set'
-        ? this.step('$bytes', '$write', args)
+      return bulk !== 'slice'
+        ? this.step(bulk === 'set' ? '$bytes' : '$fill', '$write', args)
         : this.f.createCallExpression(this.name('$slice'), undefined, [expression, ...args]);
     }
     const kind = this.colours.callKind(node);

@@ -7,7 +7,8 @@
  *     4  every object is free, cached or live, exactly once; live is what somebody has, and what the dead had in hand
  *     5  everything is freed, the living leave, the heap is shrunk: no frame is in use, validation finds nothing
  *
- * All by the product's own code; the inspector's heap is of the modules as they are built.
+ * All by the product's own code: what changes the heap, by the transformed modules (which may be a mutant's); what
+ * validates it, by the modules as they are built.
  */
 
 import { Heap } from 'modslab';
@@ -39,7 +40,8 @@ import {
 } from '#src/page/page.js';
 import { firstEntryOf, firstStateAt } from '#src/slab/cacheTable.js';
 import { forEachSlab } from '#src/slab/count.js';
-import { type Address, withoutCapacities, type World } from './world.ts';
+import { $quiet } from './shim.ts';
+import { type Address, type SteppedHeap, withoutCapacities, type World } from './world.ts';
 
 /** What must not be. */
 export class Violation extends Error {}
@@ -113,7 +115,7 @@ function liveRuns(world: World): Map<Address, number> {
 }
 
 /** Step 4, and the freeing of step 5. */
-function account(world: World, inspector: Heap): void {
+function account(world: World, inspector: SteppedHeap): void {
   const runs = liveRuns(world);
   const live = new Set([...liveInSlabs(world), ...runs.keys()]);
   let unlisted = live.size;
@@ -129,21 +131,22 @@ function account(world: World, inspector: Heap): void {
   check(unlisted <= taking, () => `${unlisted} live objects are nobody's, where ${taking} may be`);
   for (const address of live) {
     const order = runs.get(address) ?? -1;
-    if (order < 0) inspector.kfree(address);
-    else inspector.freePages(address, order);
+    if (order < 0) $quiet(inspector.kfree(address));
+    else $quiet(inspector.freePages(address, order));
   }
 }
 
-function reapAll(world: World, inspector: Heap, dead: readonly number[]): void {
+function reapAll(world: World, inspector: SteppedHeap, validator: Heap, dead: readonly number[]): void {
   const { m, layout } = world.metadata;
+  const own = [inspector.cpu, validator.cpu];
   // The inspector may have been given the number of one that was reaped before.
-  for (const cpu of dead) if (cpu !== inspector.cpu) inspector.reap(cpu);
+  for (const cpu of dead) if (!own.includes(cpu)) $quiet(inspector.reap(cpu));
   for (let cpu = 0; cpu < layout.cpus; cpu++) {
     const status = statusOf(m[cpuAt(layout, cpu) + CPU_STATUS]);
     const isActor = world.actors.some(({ heap }) => heap?.cpu === cpu) && !dead.includes(cpu);
-    if (cpu === inspector.cpu || isActor) continue;
+    if (own.includes(cpu) || isActor) continue;
     // A CPU that died while it attached: nobody knows its number but from here.
-    if (status !== OFFLINE) inspector.reap(cpu);
+    if (status !== OFFLINE) $quiet(inspector.reap(cpu));
     check(statusOf(m[cpuAt(layout, cpu) + CPU_STATUS]) === OFFLINE, () => `CPU ${cpu} was not reaped`);
   }
 }
@@ -158,17 +161,20 @@ export interface Runner {
 
 /** Audits the world as it is now; throws a Violation. `dead`: CPU numbers. */
 export function audit(world: World, dead: readonly number[], runner: Runner): void {
-  const inspector = Heap.attach(world.handle as Parameters<typeof Heap.attach>[0]);
-  checkSound(inspector, 'with the dead not reaped');
+  const validator = Heap.attach(world.handle as Parameters<typeof Heap.attach>[0]);
+  const inspector = $quiet(world.modules.attach(world.handle));
+  checkSound(validator, dead.length > 0 ? 'with the dead not reaped' : 'in the end');
   runner.goOn();
-  checkSound(inspector, 'after the living went on');
-  reapAll(world, inspector, dead);
-  checkSound(inspector, 'after the reap');
+  reapAll(world, inspector, validator, dead);
+  if (dead.length > 0) checkSound(validator, 'after the reap');
   account(world, inspector);
   runner.leave();
-  for (const cache of inspector.caches()) if (!cache.name.startsWith('kmalloc-')) cache.destroy();
-  inspector.shrink();
-  checkSound(inspector, 'when everything is freed');
-  const { live, footprint } = inspector.meminfo();
+  for (const { name } of validator.caches()) {
+    if (!name.startsWith('kmalloc-')) $quiet($quiet(inspector.cache(name)).destroy());
+  }
+  $quiet(inspector.shrink());
+  $quiet(inspector.detach());
+  checkSound(validator, 'when everything is freed');
+  const { live, footprint } = validator.meminfo();
   check(live === 0 && footprint === 0, () => `${live} bytes live, ${footprint} in use, when everything is freed`);
 }

@@ -247,6 +247,14 @@ export class Explorer {
     return { trace, violation: this.figures.violation };
   }
 
+  /** Runs every program once, and says whether the machine can take all that back. */
+  takesBack(): boolean {
+    this.restart();
+    const ended = this.goThrough();
+    this.world.restart(false);
+    return ended && this.world.isAtStart();
+  }
+
   private runnerOf(actor: Actor): Runner {
     return {
       actor,

@@ -420,17 +420,51 @@ function sourcesIn(folder: string): string[] {
     .sort();
 }
 
-function digestOf(files: readonly string[]): string {
+/** A source file of the package in another form: for mutants. */
+export interface Edit {
+  /** Below `src/`. */
+  readonly file: string;
+  readonly text: string;
+}
+
+/** What a file of `src` says, edited or not. */
+function textOf(src: string, file: string, edit: Edit | undefined): string {
+  return edit !== undefined && file === join(src, edit.file) ? edit.text : readFileSync(file, 'utf8');
+}
+
+function digestOf(texts: readonly string[]): string {
   const hash = createHash('sha256').update(ts.version).update(SHIM);
-  for (const file of [...files, fileURLToPath(import.meta.url)]) hash.update(readFileSync(file));
+  for (const text of [...texts, readFileSync(fileURLToPath(import.meta.url), 'utf8')]) hash.update(text);
   return hash.digest('hex').slice(0, 16);
 }
 
-function emit(files: readonly string[], src: string, folder: string): Omit<Transformed, 'folder'> {
+/** Parsed files, by what they say: most are the same from one mutant to the next. */
+const parsed: Map<string, ts.SourceFile> = new Map();
+
+function hostOf(src: string, edit: Edit | undefined, options: ts.CompilerOptions): ts.CompilerHost {
+  const host = ts.createCompilerHost(options);
+  const original = host.getSourceFile.bind(host);
+  host.getSourceFile = (name, language, ...rest) => {
+    const isEdited = edit !== undefined && join(name) === join(src, edit.file);
+    const key = isEdited ? `${name} ${edit.text}` : name;
+    const found = parsed.get(key);
+    if (found !== undefined) return found;
+    const file = isEdited
+      ? ts.createSourceFile(name, edit.text, language, true)
+      : original(name, language, ...rest);
+    if (file !== undefined && !isEdited) parsed.set(key, file);
+    return file;
+  };
+  return host;
+}
+
+let program: ts.Program | undefined;
+
+function emit(files: readonly string[], src: string, folder: string, edit?: Edit): Omit<Transformed, 'folder'> {
   const types = join(packageRoot, 'types');
   const ambient = existsSync(types) ? sourcesIn(types) : [];
   const options = { ...OPTIONS, rootDir: src, outDir: folder };
-  const program = ts.createProgram([...files, ...ambient], options);
+  program = ts.createProgram([...files, ...ambient], options, hostOf(src, edit, options), program);
   const sources = program
     .getSourceFiles()
     .filter(({ fileName }) => files.includes(join(fileName)) && !UNTOUCHED.has(relative(src, fileName)));
@@ -443,16 +477,16 @@ function emit(files: readonly string[], src: string, folder: string): Omit<Trans
 }
 
 /** The transformed modules of this package; made if they are not there yet. */
-export function transform(): Transformed {
+export function transform(edit?: Edit): Transformed {
   const src = join(packageRoot, 'src');
   const files = sourcesIn(src);
-  const folder = join(packageRoot, 'build/explore', digestOf(files));
+  const folder = join(packageRoot, 'build/explore', digestOf(files.map((file) => textOf(src, file, edit))));
   const report = join(folder, 'report.json');
   if (!existsSync(report)) {
     const temporary = `${folder}.${process.pid}`;
     rmSync(temporary, { recursive: true, force: true });
     mkdirSync(temporary, { recursive: true });
-    const counts = emit(files, src, temporary);
+    const counts = emit(files, src, temporary, edit);
     writeFileSync(join(temporary, 'report.json'), JSON.stringify(counts));
     writeFileSync(join(temporary, 'package.json'), '{ "type": "module" }');
     try {

@@ -74,7 +74,7 @@ export interface CacheSetup {
 }
 
 export interface WorldSetup {
-  /** CPUs that have a program. */
+  /** CPUs that have a program. Two more come for the audit. */
   readonly cpus: number;
   /** Frames at the start, frame 0 included, and at the most. */
   readonly frames?: number;
@@ -264,7 +264,14 @@ export class World {
     const { frames = 8, maxFrames = frames, cpus, detached = [] } = setup;
     this.setup = setup;
     this.modules = modules;
-    const geometry = { pageShift: PAGE_SHIFT, startFrame: 1, maxFrames, cpus: cpus + 1, nodes: 1, caches: CACHES };
+    const geometry = {
+      pageShift: PAGE_SHIFT,
+      startFrame: 1,
+      maxFrames,
+      cpus: cpus + 2,
+      nodes: 1,
+      caches: CACHES,
+    };
     this.metadata = createMetadata(geometry, frames, { start: 0, end: 0 }, true);
     this.memory = this.freshMemory();
     this.bytesAtStart = this.memory.byteLength;

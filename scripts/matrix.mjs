@@ -3,15 +3,14 @@
 //
 //   node scripts/matrix.mjs [--only=node22,bun] [--timeout=SECONDS] [PART…]     PART: as in test.mjs
 //
-// The runtimes come from npm, into .matrix/ (git-ignored; 0.9 GB for all six): Node's from the packages
-// node-<platform>-<arch>, Bun and Deno from theirs. A runtime that cannot be installed is skipped with a line that says
-// so. Each file runs in a process of its own under the runtime's own test command, two at a time; what failing files
-// printed is kept in .matrix/logs/. Counts differ a little between runtimes: Bun does not count subtests, Deno counts a
-// test and its subtests.
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+// The runtimes come from npm (runtimes.mjs). One that cannot be installed is skipped with a line that says so. Each file
+// runs in a process of its own under the runtime's own test command, two at a time; what failing files printed is kept in
+// .matrix/logs/. Counts differ a little between runtimes: Bun does not count subtests, Deno counts a test and its subtests.
+import { spawn } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { install, programOf, runtimes } from './runtimes.mjs';
 import { root, testFiles } from './workspace.mjs';
 
 const { values: options, positionals: parts } = parseArgs({
@@ -43,54 +42,20 @@ const readDeno = (text) => {
   return { pass: both('passed'), fail: both('failed'), skipped: both('ignored') };
 };
 
-const nodePackage = `node-${process.platform}-${process.arch}`;
-const node = (version) => ({
-  name: `node${version}`,
-  spec: `${nodePackage}@${version}`,
-  bin: `node_modules/${nodePackage}/bin/node`,
-  args: (file) => ['--test', '--test-reporter=tap', file],
-  read: readNode,
-});
-const runtimes = [
-  ...[20, 22, 24, 26].map(node),
-  { name: 'bun', bin: 'node_modules/.bin/bun', args: (file) => ['test', `./${file}`], read: readBun },
-  {
-    name: 'deno',
-    bin: 'node_modules/.bin/deno',
-    args: (file) => ['test', '-A', '--no-check', file],
-    read: readDeno,
-  },
-];
-
-/** Installs a runtime unless it is there; returns its version, or undefined with a line that says why not. */
-function install({ name, spec = `${name}@latest`, bin }) {
-  const dir = join(root, '.matrix', name);
-  const version = () => spawnSync(join(dir, bin), ['--version'], { encoding: 'utf8' }).stdout?.split('\n')[0];
-  if (!existsSync(join(dir, bin))) {
-    mkdirSync(dir, { recursive: true });
-    writeFileSync(join(dir, 'package.json'), '{ "private": true }\n');
-    console.log(`${name}: installing ${spec} …`);
-    const { status, stderr } = spawnSync(
-      'npm',
-      ['install', '--prefix', dir, '--no-audit', '--no-fund', '--no-save', '--no-package-lock', spec],
-      { cwd: dir, encoding: 'utf8' },
-    );
-    if (status !== 0 || !version()) {
-      const why = /npm error (?!code)(.*)/.exec(stderr)?.[1] ?? 'its binary does not start';
-      console.log(`${name}: skipped, ${spec} could not be installed: ${why}`);
-      rmSync(dir, { recursive: true, force: true });
-      return undefined;
-    }
-  }
-  return version();
-}
+/** The runtime's own test command, and how to read what it prints. */
+const commands = {
+  node: { args: (file) => ['--test', '--test-reporter=tap', file], read: readNode },
+  bun: { args: (file) => ['test', `./${file}`], read: readBun },
+  deno: { args: (file) => ['test', '-A', '--no-check', file], read: readDeno },
+};
 
 /** Runs one file; a process that ends badly without a failed test, or runs past the time limit, counts as one. */
 function runFile(runtime, file) {
   return new Promise((resolve) => {
     const env = { ...process.env, NO_COLOR: '1' };
     delete env.NODE_TEST_CONTEXT;
-    const child = spawn(join(root, '.matrix', runtime.name, runtime.bin), runtime.args(file), {
+    const { args, read } = commands[runtime.name.replace(/\d+$/, '')];
+    const child = spawn(programOf(runtime), args(file), {
       cwd: root,
       env,
     });
@@ -109,7 +74,7 @@ function runFile(runtime, file) {
     });
     child.on('close', (status, signal) => {
       clearTimeout(timer);
-      const figures = runtime.read(text);
+      const figures = read(text);
       if (status !== 0 && figures.fail === 0) figures.fail = 1;
       if (status === 0 && figures.pass + figures.skipped === 0) {
         figures.fail = 1;

@@ -17,6 +17,12 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** What one round yields: values that are sums over so many calls. */
+export interface Round {
+  readonly calls: number;
+  readonly values: readonly number[];
+}
+
 export class Contestant {
   /** What the process calls itself: name and version of the allocator. */
   identity: string;
@@ -47,11 +53,10 @@ export class Contestant {
     return contestant;
   }
 
-  /** Runs one round; nanoseconds an operation. */
-  async round(): Promise<number> {
+  async round(): Promise<Round> {
     this.child.stdin.write('round\n');
-    const [nanoseconds, operations] = (await this.expect('round')).split(' ').map(Number);
-    return (nanoseconds ?? Number.NaN) / (operations ?? Number.NaN);
+    const [calls = Number.NaN, ...values] = (await this.expect('round')).split(' ').map(Number);
+    return { calls, values };
   }
 
   /** Ends the process; what it found wrong with its heap. */
@@ -79,7 +84,8 @@ export class Contestant {
   private async expect(word: string): Promise<string> {
     const line = await this.next();
     if (line.startsWith(`${word} `)) return line.slice(word.length + 1);
-    throw new Error(line.replace(/^error /, ''));
+    const said = this.stderr.trim().split('\n').at(-1) ?? '';
+    throw new Error([line.replace(/^error /, ''), said].filter((text) => text !== '').join(': '));
   }
 
   private async next(): Promise<string> {

@@ -15,19 +15,19 @@ import { parseArgs } from 'node:util';
 import { Contestant } from './contestant.ts';
 import { sibling } from './paths.ts';
 import { deoptsInRounds } from './trace.ts';
-import { WORKLOADS } from './workloads.ts';
+import { createSuite, type Workload } from './suite.ts';
 
 /** Milliseconds: V8 has long tiered up by then, and the rare paths (growth, flush) have been taken. */
 const WARM_MS = 2000;
 const ROUND_MS = 200;
 const ROUNDS = 10;
 
-async function trace(allocator: string, workload: string, file: string): Promise<string> {
+async function trace(allocator: string, { spec }: Workload, file: string): Promise<string> {
   const flags = ['--trace-deopt', '--redirect-code-traces', `--redirect-code-traces-to=${file}`];
   const script = fileURLToPath(sibling(import.meta.url, 'contestant-process'));
   const contestant = await Contestant.start({
     program: process.execPath,
-    args: [...process.execArgv, ...flags, script, allocator, workload, `${ROUND_MS}`, `${WARM_MS}`, file],
+    args: [...process.execArgv, ...flags, script, allocator, JSON.stringify(spec), `${ROUND_MS}`, `${WARM_MS}`, file],
   });
   for (let round = 0; round < ROUNDS; round++) await contestant.round();
   await contestant.quit();
@@ -39,12 +39,17 @@ async function main(args: readonly string[]): Promise<number> {
     args: [...args],
     options: { only: { type: 'string' }, with: { type: 'string' } },
   });
-  const names = values.only?.split(',') ?? WORKLOADS.map((w) => w.name).filter((name) => name !== 'remote');
+  const only = values.only?.split(',');
+  const workloads = createSuite('quick', []).filter(({ name, group, cold }) =>
+    only === undefined ? group === 'single' && !cold : only.includes(name),
+  );
   const folder = mkdtempSync(join(tmpdir(), 'modslab-deopt-'));
   let total = 0;
   try {
-    for (const name of names) {
-      const deopts = deoptsInRounds(await trace(values.with ?? 'modslab', name, join(folder, `${name}.txt`)));
+    for (const workload of workloads) {
+      const { name } = workload;
+      const text = await trace(values.with ?? 'modslab', workload, join(folder, `${name}.txt`));
+      const deopts = deoptsInRounds(text);
       total += deopts.length;
       console.log(
         `${name}: ${deopts.length} deoptimisations in ${(ROUNDS * ROUND_MS) / 1000} s after the warm-up`,

@@ -26,7 +26,7 @@
  * exact while i * e < 2^16, which holds as i < 2^16 / size. For any other offset the compare fails, whatever the index.
  */
 
-import type { Subject } from './subjects/subject.ts';
+import { allocEach, cannot, freeEach, type Subject, type Views } from './subjects/subject.ts';
 
 const PAGE_SHIFT = 16;
 const PAGE_SIZE = 1 << PAGE_SHIFT;
@@ -130,17 +130,28 @@ export class Floor implements Subject {
     words[base] = (count + 1) | 0;
   }
 
+  zalloc(_size: number): number {
+    return cannot('zeroing');
+  }
+
+  aligned(_size: number, _alignment: number): number {
+    return cannot('aligned allocation');
+  }
+
+  realloc(_address: number, _size: number): number {
+    return cannot('realloc');
+  }
+
   allocBulk(size: number, out: Int32Array): boolean {
-    for (let i = 0; i < out.length; i++) {
-      const address = this.alloc(size);
-      if (address === 0) return false;
-      out[i] = address;
-    }
-    return true;
+    return allocEach(this, size, out);
   }
 
   freeBulk(addresses: Int32Array): void {
-    for (let i = 0; i < addresses.length; i++) this.free(addresses[i]);
+    freeEach(this, addresses);
+  }
+
+  views(): Views {
+    return cannot('memory behind its addresses');
   }
 
   problems(): string[] {

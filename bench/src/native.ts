@@ -1,12 +1,11 @@
 /**
- * The native competitors: finds a C compiler, compiles `native/micro.c` into a temporary folder, and finds the malloc
+ * The native competitors: finds a C compiler, compiles `native/` into a temporary folder, and finds the malloc
  * libraries that can be put in by LD_PRELOAD. A library is looked for where the dynamic linker would look: first in
  * LD_LIBRARY_PATH, then in its cache (`ldconfig -p`). Whatever is not there is reported, not guessed.
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { packageFile } from './paths.ts';
 
@@ -15,6 +14,8 @@ const FLAGS: readonly string[] = [
   '-std=gnu11',
   '-pthread',
   '-fno-builtin-malloc',
+  '-fno-builtin-calloc',
+  '-fno-builtin-realloc',
   '-fno-builtin-free',
 ];
 const COMPILE_MS = 60_000;
@@ -40,27 +41,28 @@ export const LIBRARIES: readonly NativeLibrary[] = [
 export interface NativeProgram {
   readonly compiler: string;
   readonly malloc: string;
+  /** Around an allocator that does nothing; the second one for workloads that write to their objects. */
   readonly noop: string;
-  /** Removes the temporary folder. */
-  remove(): void;
+  readonly noopTouched: string;
 }
 
-/** The program, or one line that says why there is none. */
-export function compileNative(): NativeProgram | string {
+/** The programs, in `folder`, or one line that says why there are none. */
+export function compileNative(folder: string): NativeProgram | string {
   const compiler = [process.env.CC ?? '', 'gcc', 'cc'].find(
     (name) => name !== '' && versionOf(name) !== undefined,
   );
   if (compiler === undefined) return 'native malloc: no C compiler (gcc or cc) on this machine';
-  const folder = mkdtempSync(join(tmpdir(), 'modslab-bench-'));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
-  const malloc = join(folder, 'micro');
-  const noop = join(folder, 'micro-noop');
-  const failure = compile(compiler, malloc, []) ?? compile(compiler, noop, ['-DNOOP']);
-  if (failure !== undefined) {
-    remove();
-    return `native malloc: ${compiler} failed: ${failure}`;
-  }
-  return { compiler: versionOf(compiler) ?? compiler, malloc, noop, remove };
+  const programs = {
+    malloc: join(folder, 'native'),
+    noop: join(folder, 'native-noop'),
+    noopTouched: join(folder, 'native-noop-touched'),
+  };
+  const failure =
+    compile(compiler, programs.malloc, []) ??
+    compile(compiler, programs.noop, ['-DNOOP=1']) ??
+    compile(compiler, programs.noopTouched, ['-DNOOP=2']);
+  if (failure !== undefined) return `native malloc: ${compiler} failed: ${failure}`;
+  return { compiler: versionOf(compiler) ?? compiler, ...programs };
 }
 
 /** The file of each library that is installed. */
@@ -82,7 +84,9 @@ function versionOf(compiler: string): string | undefined {
 }
 
 function compile(compiler: string, output: string, more: readonly string[]): string | undefined {
-  const args = [...FLAGS, ...more, '-o', output, packageFile('native/micro.c'), '-ldl'];
+  const native = packageFile('native');
+  const sources = readdirSync(native).filter((file) => file.endsWith('.c'));
+  const args = [...FLAGS, ...more, '-o', output, ...sources.map((file) => join(native, file)), '-ldl'];
   const { status, stderr, error } = spawnSync(compiler, args, { encoding: 'utf8', timeout: COMPILE_MS });
   if (status === 0) return undefined;
   return error?.message ?? stderr.split('\n').find((line) => line.includes('error')) ?? `status ${status}`;

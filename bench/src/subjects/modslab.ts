@@ -3,10 +3,7 @@
  */
 
 import { Heap, type HeapHandle } from 'modslab';
-import type { Subject } from './subject.ts';
-
-/** Bytes: more than any of the workloads needs, so that growth is no part of what is measured. */
-const HEAP_SIZE = 64 * 1024 * 1024;
+import { bytesOf, type Subject, type SubjectOptions, type Views } from './subject.ts';
 
 export class ModslabSubject implements Subject {
   declare private readonly heap: Heap;
@@ -15,8 +12,9 @@ export class ModslabSubject implements Subject {
     this.heap = heap;
   }
 
-  static create(): ModslabSubject {
-    return new ModslabSubject(Heap.create({ size: HEAP_SIZE, maxSize: HEAP_SIZE }));
+  static create(options: SubjectOptions): ModslabSubject {
+    const maxSize = bytesOf(options);
+    return new ModslabSubject(Heap.create(options.grow === true ? { maxSize } : { size: maxSize, maxSize }));
   }
 
   static attach(handle: unknown): ModslabSubject {
@@ -25,6 +23,18 @@ export class ModslabSubject implements Subject {
 
   alloc(size: number): number {
     return this.heap.kmalloc(size);
+  }
+
+  zalloc(size: number): number {
+    return this.heap.kzalloc(size);
+  }
+
+  aligned(size: number, alignment: number): number {
+    return this.heap.kmallocAligned(size, alignment);
+  }
+
+  realloc(address: number, size: number): number {
+    return this.heap.krealloc(address, size);
   }
 
   free(address: number): void {
@@ -39,8 +49,31 @@ export class ModslabSubject implements Subject {
     this.heap.kfreeBulk(addresses);
   }
 
+  /** Of as much as the heap may ever have: a growing heap's own views end where it ends now. */
+  views(): Views {
+    const { buffer, u8, i32, f64 } = this.heap;
+    if ((buffer as { growable?: boolean }).growable !== true) return { u8, i32, f64 };
+    return { u8: new Uint8Array(buffer), i32: new Int32Array(buffer), f64: new Float64Array(buffer) };
+  }
+
   share(): unknown {
     return this.heap.handle;
+  }
+
+  join(): void {
+    Heap.attach(this.heap.handle);
+  }
+
+  leave(): void {
+    this.heap.detach();
+  }
+
+  used(): number {
+    return this.heap.meminfo().footprint;
+  }
+
+  metadata(): number {
+    return this.heap.meminfo().metadata;
   }
 
   problems(): string[] {

@@ -5,15 +5,40 @@
  */
 
 import { MemPool } from '@thi.ng/malloc';
-import type { Subject } from './subject.ts';
-
-const POOL_SIZE = 64 * 1024 * 1024;
+import {
+  allocEach,
+  bytesOf,
+  cannot,
+  freeEach,
+  type Subject,
+  type SubjectOptions,
+  type Views,
+  viewsOf,
+} from './subject.ts';
 
 export class ThingSubject implements Subject {
-  private readonly pool: MemPool = new MemPool({ buf: new ArrayBuffer(POOL_SIZE) });
+  private readonly buffer: ArrayBuffer;
+  private readonly pool: MemPool;
+
+  constructor(options: SubjectOptions) {
+    this.buffer = new ArrayBuffer(bytesOf(options));
+    this.pool = new MemPool({ buf: this.buffer });
+  }
 
   alloc(size: number): number {
     return this.pool.malloc(size);
+  }
+
+  zalloc(size: number): number {
+    return this.pool.calloc(size);
+  }
+
+  aligned(_size: number, _alignment: number): number {
+    return cannot('aligned allocation');
+  }
+
+  realloc(address: number, size: number): number {
+    return this.pool.realloc(address, size);
   }
 
   free(address: number): void {
@@ -21,16 +46,15 @@ export class ThingSubject implements Subject {
   }
 
   allocBulk(size: number, out: Int32Array): boolean {
-    for (let i = 0; i < out.length; i++) {
-      const address = this.pool.malloc(size);
-      if (address === 0) return false;
-      out[i] = address;
-    }
-    return true;
+    return allocEach(this, size, out);
   }
 
   freeBulk(addresses: Int32Array): void {
-    for (let i = 0; i < addresses.length; i++) this.pool.free(addresses[i]);
+    freeEach(this, addresses);
+  }
+
+  views(): Views {
+    return viewsOf(this.buffer);
   }
 
   problems(): string[] {

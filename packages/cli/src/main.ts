@@ -10,6 +10,7 @@ import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addReplay } from './replay/command.ts';
+import { addSizes } from './sizes/command.ts';
 import { printable } from './trace/errors.ts';
 
 /** Longest message about a bad argument, in characters. */
@@ -43,6 +44,7 @@ function createProgram(): Command {
     .exitOverride()
     .configureOutput({ outputError: () => {} });
   addReplay(program, report);
+  addSizes(program, report);
   return program;
 }
 

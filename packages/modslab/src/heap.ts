@@ -9,11 +9,19 @@ import { type Problem, Validator } from './debug/validate.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
 import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
+import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
 import { Links } from './kmalloc/link.ts';
 import { Mempool } from './kmalloc/mempool.ts';
+import { merged, mergedInto } from './kmalloc/merge.ts';
+import { MergedCache } from './kmalloc/mergedCache.ts';
 import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
-import { classesForPageSize, SIZE_CLASSES_2006 } from './kmalloc/sizeClasses.ts';
+import {
+  checkSizeClasses,
+  classesForPageSize,
+  SIZE_CLASSES_DEFAULT,
+  type SizeClasses,
+} from './kmalloc/sizeClasses.ts';
 import {
   attachCpu,
   type Cpu,
@@ -38,6 +46,7 @@ import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory
 import type { GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
+  C_MERGED,
   C_OBJECTS,
   CACHES_DEFAULT,
   CPU_STATUS,
@@ -45,6 +54,7 @@ import {
   cacheAt,
   cpuAt,
   H_KMALLOC_CACHES,
+  H_MERGE,
   H_REPORTS,
   nodeOf,
   PAGE_SHIFT_MAX,
@@ -60,6 +70,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
@@ -71,13 +82,13 @@ import {
   PAGE_HEAD,
   PAGE_RUN,
 } from './page/page.ts';
-import { FrameAllocator, NODE_ANY } from './page/pageAllocator.ts';
+import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
-import type { SlabFlags } from './slab/flags.ts';
+import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { GroupTable } from './slab/groupTable.ts';
 import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
-import type { Address, AddressArray } from './slab/slabAllocator.ts';
+import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
@@ -116,6 +127,10 @@ export interface HeapOptions {
   caches?: number;
   /** The window that `GFP.DMA` allocates from. */
   dma?: { start: number; end: number };
+  /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
+  sizeClasses?: SizeClasses;
+  /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
+  merge?: boolean;
   /** Options of slab debugging; this version knows '-' (none) only. */
   debug?: string;
 }
@@ -137,6 +152,11 @@ export interface KmemCacheOptions {
   flags?: SlabFlags;
   /** Runs for every object when its slab is made, not at each allocation; or bytes that are copied into it. */
   ctor?: ((addr: Address, heap: Heap) => void) | Uint8Array;
+  /**
+   * For `shrink`: copies an object and changes whatever names it; false if it cannot be moved now. Of this thread only:
+   * others give theirs to `heap.cache(name, { move })`. Both are live objects while it runs; afterwards one is freed.
+   */
+  move?: (from: Address, to: Address, heap: Heap) => boolean;
   /** Preferred node of its slabs. */
   node?: number;
   /** The part of an object that views for users may show. */
@@ -148,7 +168,7 @@ export interface KmemCacheOptions {
 export interface PageInfo {
   /** Page frame number: address / page size. */
   pfn: number;
-  /** What the frame is: `free slab parked large pages tail claimed`. */
+  /** What the frame is: `free slab parked large pages tail waiting claimed`. */
   flags: string;
   /** The name of the cache whose slab it carries. */
   cache?: string;
@@ -270,14 +290,14 @@ export class Heap {
     metadata: Metadata,
     memory: HeapMemory,
     tag: string | number | undefined,
-    isNew: boolean,
+    classes: SizeClasses | undefined,
   ) {
     const data = new DataMemory(memory, metadata);
     const cpu = attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
-    const slabifier = new Slabifier(metadata, cpu, data, pages);
-    const sheaves = sheaved(metadata, cpu, slabifier, slabifier.table);
-    if (isNew) createKmallocCaches(metadata, sheaves);
+    const slabifier = new Slabifier(pages);
+    const sheaves = sheaved(slabifier);
+    if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const maxSize = kmallocMaxSize(metadata.layout);
     const table = new GroupTable(metadata, cpu, pages, slabifier);
     const reclaim = new Reclaim(metadata, cpu, sheaves, table);
@@ -293,12 +313,14 @@ export class Heap {
     this.kmallocs = kmalloc;
     this.kmallocMaxSize = maxSize;
     const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links };
-    this.context = { ...common, table: slabifier.table };
+    this.context = { ...common, table: slabifier.table, moves: new Map() };
   }
 
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
   static create(options: HeapOptions = {}): Heap {
     const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
+    const { sizeClasses = SIZE_CLASSES_DEFAULT } = options;
+    checkSizeClasses(sizeClasses);
     if (memory !== undefined) checkMemory(memory);
     checkInteger('cpus', cpus, 1, CPUS_MAX);
     checkInteger('nodes', nodes, 1, NODES_MAX);
@@ -335,8 +357,9 @@ export class Heap {
       dma,
       shared,
     );
+    metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
-    return new Heap(metadata, data, undefined, true);
+    return new Heap(metadata, data, undefined, sizeClasses);
   }
 
   /**
@@ -353,7 +376,7 @@ export class Heap {
         `the handle is of version ${handle.version}, this modslab of ${VERSION}`,
       );
     }
-    return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, false);
+    return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, undefined);
   }
 
   /** What another thread needs for `Heap.attach`. Throws `EINVAL` for an unshared heap: a copy would be silent. */
@@ -385,6 +408,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.pages.rcu.leave();
     this.sheaves.leave();
     this.thisCpu.endLeave();
   }
@@ -559,17 +583,53 @@ export class Heap {
     this.kmallocs.freePages(addr, order);
   }
 
+  /** The page allocator that derivations begin with (`modslab/framework`), as this thread has it. */
+  get pageAllocator(): PageAllocator {
+    this.thisCpu.checkAttached();
+    return this.pages;
+  }
+
+  /** The slab allocator that kmalloc and the caches stand on, as this thread has it (`modslab/framework`). */
+  get slabAllocator(): SlabAllocator {
+    this.thisCpu.checkAttached();
+    return this.sheaves;
+  }
+
+  /** Begins a read section, or one within another. Outermost: one atomic store. Detaching ends all of them. */
+  rcuReadLock(): void {
+    this.pages.rcu.readLock();
+  }
+
+  /** Ends the read section begun last. Throws `EINVAL` outside of any. Outermost: one atomic store. */
+  rcuReadUnlock(): void {
+    this.pages.rcu.readUnlock();
+  }
+
   /** Creates a cache that every thread can open by its name. */
   createCache(options: KmemCacheOptions): KmemCache {
     this.thisCpu.checkOnline();
-    const { ctor, ...rest } = options;
+    const { ctor, move, ...rest } = options;
+    if (move !== undefined && typeof move !== 'function') throw new TypeError('move must be a function');
     const request = ctor === undefined ? rest : { ...rest, ctor: this.bindConstructor(ctor) };
-    const id = this.sheaves.create(checkCacheRequest(this.metadata, request));
-    return new KmemCache(this.context, id);
+    const spec = checkCacheRequest(this.metadata, request);
+    const { table } = this.slabifier;
+    const id = this.sheaves.create(move === undefined ? merged(this.metadata, table, spec) : spec);
+    if (table.isMerged(id))
+      table.addReference(mergedInto(this.metadata.m[cacheAt(this.metadata.layout, id) + C_MERGED]));
+    return this.handleOf(id, move);
   }
 
-  /** Opens a cache that some thread has created. `ctor`: its constructor, for a thread that may make slabs of it. */
-  cache(name: string, options: { ctor?: (addr: Address, heap: Heap) => void } = {}): KmemCache {
+  /**
+   * Opens a cache that some thread has created. `ctor`: its constructor, for a thread that may make slabs of it. `move`:
+   * this thread's move function for `shrink`.
+   */
+  cache(
+    name: string,
+    options: {
+      ctor?: (addr: Address, heap: Heap) => void;
+      move?: (from: Address, to: Address, heap: Heap) => boolean;
+    } = {},
+  ): KmemCache {
     this.thisCpu.checkOnline();
     const id = this.slabifier.table.find(name);
     if (id === 0) invalid(`there is no cache '${name}'`, name);
@@ -581,13 +641,44 @@ export class Heap {
       }
       this.slabifier.register(id, (address) => ctor(address, this));
     }
-    return new KmemCache(this.context, id);
+    return this.handleOf(id, options.move);
+  }
+
+  /** This thread's handle of cache number `id`. */
+  private handleOf(id: number, move?: (from: Address, to: Address, heap: Heap) => boolean): KmemCache {
+    if (this.slabifier.table.isMerged(id)) {
+      if (move !== undefined) invalid('a merged cache cannot be compacted: create it with SLAB.NO_MERGE');
+      return new MergedCache(this.context, id);
+    }
+    const cache = new KmemCache(this.context, id);
+    if (move !== undefined) cache.setMove((from, to) => move(from, to, this));
+    return cache;
+  }
+
+  /**
+   * A private set of size classes (Linux: `kmem_buckets_create`), which shares no slab with anybody. `sizes`: those of
+   * kmalloc unless given. Any thread opens it by its name with `buckets`.
+   */
+  createBuckets(
+    name: string,
+    options: Omit<KmemCacheOptions, 'name' | 'size' | 'ctor' | 'move'> & { sizes?: SizeClasses } = {},
+  ): KmemBuckets {
+    const { sizes = this.kmallocs.sizes, flags = 0, ...rest } = options;
+    checkSizeClasses(sizes);
+    return createBuckets(this.context, name, sizes, (each, size) =>
+      this.createCache({ ...rest, name: each, size, flags: flags | SLAB.NO_MERGE }),
+    );
+  }
+
+  /** Opens a set of buckets that some thread has created. */
+  buckets(name: string): KmemBuckets {
+    return openBuckets(this.context, name, this.caches());
   }
 
   /** All caches, those of kmalloc included. */
   caches(): KmemCache[] {
     this.thisCpu.checkOnline();
-    return this.slabifier.table.ready().map((id) => new KmemCache(this.context, id));
+    return this.slabifier.table.ready().map((id) => this.handleOf(id));
   }
 
   /** Gives everything that is cached within reach back to the page allocator; how many slabs that released. */
@@ -733,8 +824,12 @@ export class Heap {
 const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) ? memory.buffer : memory);
 
 /** The general caches, in ascending order: cache numbers 1, 2, 3… */
-function createKmallocCaches(metadata: Metadata, sheaves: Sheaves): void {
-  const classes = classesForPageSize(SIZE_CLASSES_2006, 2 ** metadata.layout.pageShift);
+function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeClasses): void {
+  const classes = classesForPageSize(table, 2 ** metadata.layout.pageShift);
+  if (classes.length >= metadata.layout.caches)
+    throw new RangeError(
+      `${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`,
+    );
   for (const size of classes) {
     const name = `kmalloc-${size}`;
     // Powers of two are aligned to themselves: their slabs begin on page frames.
@@ -754,6 +849,7 @@ function pageFlags(kind: number, claim: number): string {
     [KIND_LARGE]: ['large'],
     [KIND_PAGES]: ['pages'],
     [KIND_TAIL]: ['tail'],
+    [KIND_RCU]: ['waiting'],
   };
   return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
 }

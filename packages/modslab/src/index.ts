@@ -15,6 +15,7 @@ export {
   type PageInfo,
 } from './heap.ts';
 export type { Group, GroupOptions } from './kmalloc/group.ts';
+export type { KmemBuckets } from './kmalloc/kmemBuckets.ts';
 export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
 export type { Mempool } from './kmalloc/mempool.ts';
 export type { Shrinker } from './kmalloc/reclaim.ts';

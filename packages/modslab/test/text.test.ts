@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { decodeText, encodeText } from '#src/memory/text.js';
+import { decodeByHand, decodeText, encodeByHand, encodeText } from '#src/memory/text.js';
 import { smallHeap, thrownBy } from './support/heap.js';
 
 function roundTrip(text: string): string {
@@ -48,4 +48,18 @@ test('text outside the buffer is refused', () => {
   thrownBy(RangeError, () => heap.readString(-1, 1));
   thrownBy(RangeError, () => heap.readString(4096, -1));
   assert.equal(heap.writeString(end - 4, 'four'), 4);
+});
+
+test('without TextEncoder and TextDecoder, as in an AudioWorklet, the bytes and the text are the same', () => {
+  const anyText = fc.string({ unit: 'binary' });
+  fc.assert(
+    fc.property(anyText, (text) => {
+      assert.deepEqual(encodeByHand(text), new Uint8Array(encodeText(text)));
+      assert.equal(decodeByHand(encodeText(text)), text);
+    }),
+  );
+  assert.deepEqual(encodeByHand('a\ud800b'), new Uint8Array(encodeText('a\ud800b')));
+  for (const bytes of [[0xff], [0xc0, 0x80], [0xe2, 0x82], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]]) {
+    assert.match(decodeByHand(Uint8Array.from([0x61, ...bytes, 0x62])), /^a\ufffd+b$/);
+  }
 });

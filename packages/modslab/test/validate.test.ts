@@ -32,7 +32,9 @@ interface Scene {
   large: number;
   /** A frame that is free. */
   free: number;
-  /** Word offset of this CPU's main sheaf of the cache, which holds some objects. */
+  /** Word offset of this CPU's main sheaf of the cache. */
+  sheaf: number;
+  /** The place below its first object; it holds some. */
   main: number;
   page(pfn: number): number;
 }
@@ -81,12 +83,28 @@ function scene(): Scene {
   const full = find('full slab', (pfn) => isSlab(pfn) && countOf(pfn) === 0 && hasLive(pfn));
   const free = find('free frame', (pfn) => claimOf(pfn) === 0);
   const sheaves = L.sheavesAt(layout, id);
+  const bottomOf = (sheaf: number): number => sheaf + L.SHEAF_TOP - m[cache + L.C_CAPACITY] * ENTRY;
   const owned = Array.from({ length: layout.sheavesPerCache }, (_, i) => sheaves + i * L.SHEAF_WORDS).find(
-    (sheaf) => m[sheaf] === 1 && m[sheaf + ENTRY] !== 0,
+    (sheaf) => m[sheaf] === 1 && m[bottomOf(sheaf) + ENTRY] !== 0,
   );
   assert.ok(owned, 'the scene has a sheaf with objects');
   assertSound(heap);
-  return { heap, m, s, layout, id, cache, partial, full, parked, large, free, main: owned, page };
+  return {
+    heap,
+    m,
+    s,
+    layout,
+    id,
+    cache,
+    partial,
+    full,
+    parked,
+    large,
+    free,
+    sheaf: owned,
+    main: bottomOf(owned),
+    page,
+  };
 }
 
 const codesOf = (problems: Problem[]): string[] => [...new Set(problems.map(({ code }) => code))].sort();
@@ -254,8 +272,8 @@ const CORRUPTIONS: [string, string, (it: Scene) => void][] = [
   ],
   ['ESHEAF', 'an entry lies in no slab', (it) => put(it.m, it.main + ENTRY, entryOf(it.free * 4096))],
   ['ESHEAF', 'an entry lies in a large object', (it) => put(it.m, it.main + ENTRY, entryOf(it.large * 4096))],
-  ['ESHEAF', 'a sheaf belongs to a CPU that is offline', (it) => put(it.m, it.main, 6)],
-  ['ESHEAF', 'a sheaf belongs to no CPU at all', (it) => put(it.m, it.main, 1000)],
+  ['ESHEAF', 'a sheaf belongs to a CPU that is offline', (it) => put(it.m, it.sheaf, 6)],
+  ['ESHEAF', 'a sheaf belongs to no CPU at all', (it) => put(it.m, it.sheaf, 1000)],
   [
     'EBARN',
     "nobody's sheaf is named by a barn",
@@ -269,7 +287,7 @@ const CORRUPTIONS: [string, string, (it: Scene) => void][] = [
   [
     'EBARN',
     'a sheaf in a barn is not full',
-    (it) => put(it.m, sheafWithOwner(it, IN_BARN).sheaf + 5 * ENTRY, 0),
+    (it) => put(it.m, sheafWithOwner(it, IN_BARN).sheaf + L.SHEAF_TOP, 0),
   ],
   [
     'ECPU',
@@ -399,6 +417,29 @@ test('with other CPUs attached, and after they have left or were reaped, a sound
   others[0].detach();
   assertSound(heap);
   heap.reap(2);
+  assertSound(heap);
+});
+
+test('a thread that comes and works while the objects are counted is not taken for damage', () => {
+  const heap = smallHeap();
+  const { table } = internalsOf(heap).slabifier;
+  const ready = table.ready.bind(table);
+  let calls = 0;
+  for (let when = 0; when < 4; when++) {
+    let visitor: Heap | undefined;
+    calls = 0;
+    // What each walk over the caches begins with; the last one follows on the count of all objects.
+    table.ready = () => {
+      if (calls++ !== when) return ready();
+      visitor = Heap.attach(heap.handle);
+      visitor.kfree(visitor.kmalloc(512));
+      return ready();
+    };
+    assertSound(heap);
+    visitor?.detach();
+  }
+  assert.equal(calls, 4);
+  table.ready = ready;
   assertSound(heap);
 });
 

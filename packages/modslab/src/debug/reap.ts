@@ -6,6 +6,7 @@
  *
  *     0  its charge: the row set right                               (slab/charge.ts)
  *        its link: the slot and the object set right                 (kmalloc/link.ts)
+ *     0  its read section ends                                        (memory/rcu.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
  *     3  entries of its sheaves whose object is FREE: cleared        (they lie in slabs that it still holds)
@@ -58,6 +59,8 @@ import {
   sheavesAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { endReading } from '../memory/rcu.ts';
+import { publishDeferred } from '../page/deferred.ts';
 import {
   CLAIM_OWNER,
   cacheOf,
@@ -65,6 +68,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   kindOf,
   ownerBits,
@@ -163,6 +167,7 @@ export class Reaper {
   private run(dead: number, report: ReapReport): void {
     const { m, metadata } = this;
     const record = cpuAt(metadata.layout, dead);
+    endReading(metadata, dead);
     settleCharge(metadata, dead);
     this.links.finish(dead);
     killPoint('reap.intents-settled');
@@ -258,8 +263,11 @@ export class Reaper {
         report.slabs++;
       } else if (kind === KIND_LARGE || kind === KIND_PAGES) {
         this.releaseRun(pfn, dead, report);
+      } else if (kind === KIND_RCU) {
+        publishDeferred(metadata, pfn);
       } else if (kind === KIND_NONE) {
-        report.pages += this.pages.undoRun(pfn, 1, dead + 1);
+        m[page + PAGE_RUN] = 1;
+        this.releaseRun(pfn, dead, report);
       }
     }
   }

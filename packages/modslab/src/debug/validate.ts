@@ -58,6 +58,7 @@ import {
 import type { Metadata } from '../memory/metadata.ts';
 import {
   CACHED,
+  CLAIM_DEFERRED,
   CLAIM_FROZEN,
   CLAIM_LIVE,
   CLAIM_PENDING,
@@ -70,6 +71,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   KIND_TAIL,
@@ -262,12 +264,12 @@ export class Validator {
   /** What the CPUs count as used is what the bitmap says; others may be between the two. */
   private checkUsedFrames(): void {
     const { m, metadata } = this;
-    if (this.othersOnline()) return;
+    const alone = this.aloneAs();
     const { startFrame, freeBitmap } = metadata.layout;
     const frames = Atomics.load(m, H_FRAMES);
     const used = frames - startFrame - countSet(m, freeBitmap, startFrame, frames);
     const counted = usedFrames(metadata);
-    if (counted === used) return;
+    if (counted === used || alone === undefined || alone !== this.aloneAs()) return;
     this.report({
       code: 'ECOUNT',
       message: `${counted} frames are counted as used, but ${used} are`,
@@ -302,9 +304,24 @@ export class Validator {
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
     }
+    if (kind === KIND_RCU) return this.lookAtDeferred(pfn, page, claim, problem);
     if (kind === KIND_SLAB)
       return (claim & CLAIM_LIVE) === 0 ? undefined : problem('ESLAB', 'a slab is marked LIVE');
     return problem('EFRAME', `is in use, but of kind ${kind}`);
+  }
+
+  /** A run that waits for a grace period. */
+  private lookAtDeferred(
+    pfn: number,
+    page: number,
+    claim: number,
+    problem: (code: string, message: string) => Problem,
+  ): Finding {
+    const { m, metadata } = this;
+    if (claim !== CLAIM_DEFERRED) return problem('ERUN', `a waiting run has claim word ${hex(claim >>> 0)}`);
+    if (!hasBit(m, metadata.layout.deferredBitmap, pfn))
+      return problem('ERUN', 'a run waits for a grace period, but its deferred bit is clear');
+    return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
   }
 
   private lookAtRun(pfn: number, run: number, problem: (code: string, message: string) => Problem): Finding {
@@ -484,8 +501,8 @@ export class Validator {
   private checkSheaves(): void {
     const { metadata } = this;
     const { layout } = metadata;
-    const others = this.othersOnline();
-    const counts = others ? [] : countAllObjects(metadata);
+    const alone = this.aloneAs();
+    const counts = alone === undefined ? [] : countAllObjects(metadata);
     for (const cache of this.table.ready()) {
       const seen = new Map<number, number>();
       const pool = sheavesAt(layout, cache);
@@ -495,7 +512,7 @@ export class Validator {
         for (let i = 1; i <= SHEAF_CAPACITY; i++)
           this.lookForDuplicate(cache, seen, sheaf + (i << PAIR_SHIFT));
       }
-      if (!others && counts[cache].cached !== seen.size) {
+      if (alone !== undefined && counts[cache].cached !== seen.size && alone === this.aloneAs()) {
         const name = this.table.name(cache);
         const message = `'${name}' has ${counts[cache].cached} objects cached, but its sheaves hold ${seen.size}`;
         this.report({ code: 'ECOUNT', message, cache: name });
@@ -507,16 +524,19 @@ export class Validator {
   private checkGroups(): void {
     const { m, metadata } = this;
     const { layout } = metadata;
-    if (this.othersOnline()) return;
+    const alone = this.aloneAs();
+    if (alone === undefined) return;
     const live = this.chargedByGroup();
+    const findings: Problem[] = [];
     for (let group = 1; group < GROUPS; group++) {
       const status = groupStatus(m[groupAt(layout, group) + G_STATE]);
       const charged = rowSum(metadata, group);
       const found = live.get(group) ?? 0;
       if (status === GROUP_DYING || charged === found) continue;
       const message = `group ${group} is charged ${charged} granules, but its live objects have ${found}`;
-      this.report({ code: 'EGROUP', message });
+      findings.push({ code: 'EGROUP', message });
     }
+    if (this.aloneAs() === alone) for (const finding of findings) this.report(finding);
   }
 
   /** Granules of live objects by group. */
@@ -543,11 +563,19 @@ export class Validator {
     return charged;
   }
 
-  private othersOnline(): boolean {
-    for (let id = 0; id < this.metadata.layout.cpus; id++) {
-      if (id !== this.cpu.id && this.cpuIsOnline(id + 1)) return true;
+  /**
+   * All status words while no CPU but this one is online, else undefined. They carry generations: so if they are the same
+   * before and after a count, nobody has come in between, not even to leave again.
+   */
+  private aloneAs(): string | undefined {
+    const { m, cpu, metadata } = this;
+    const words: number[] = [];
+    for (let id = 0; id < metadata.layout.cpus; id++) {
+      const word = Atomics.load(m, cpuAt(metadata.layout, id) + CPU_STATUS);
+      if (id !== cpu.id && statusOf(word) !== OFFLINE) return undefined;
+      words.push(word);
     }
-    return false;
+    return words.join();
   }
 
   private lookForDuplicate(cache: number, seen: Map<number, number>, at: number): void {

@@ -62,7 +62,6 @@ import { classIndex } from './sizeClasses.ts';
 /** Largest alignment that `kmallocAligned` takes. */
 const ALIGNMENT_MAX = 2 ** 27;
 
-
 /** Checks the arguments of a bulk call, and returns how many addresses it is about. */
 export function checkBulk(array: AddressArray, n: number | undefined): number {
   if (!(array instanceof Int32Array || array instanceof Uint32Array)) {
@@ -173,6 +172,16 @@ export class Kmalloc {
   /** Whether objects of that size come from slabs; larger ones are runs of frames. */
   isSmall(size: number): boolean {
     return size <= this.smallMax;
+  }
+
+  /** Sizes of its caches, ascending. */
+  get sizes(): readonly number[] {
+    return this.classes;
+  }
+
+  /** Bytes of the objects of kmalloc's cache number `cache`. */
+  sizeOf(cache: number): number {
+    return this.classes[cache - 1];
   }
 
   /** Throws `RangeError` unless `size` is one that kmalloc takes. */

@@ -7,7 +7,6 @@
  * path, and the slabs with them (slab/cacheTable.ts).
  */
 
-import { killPoint } from '../memory/assert.ts';
 import type { Cpu } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf } from '../memory/entry.ts';
@@ -24,7 +23,6 @@ import {
   cacheAt,
   H_DMA_END,
   H_DMA_START,
-  H_EPOCH,
   PAGE_WORDS_SHIFT,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
@@ -34,7 +32,7 @@ import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.
 import { forEachSlab } from '../slab/count.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
-import type { Address, AddressArray, CacheSpec } from '../slab/slabAllocator.ts';
+import type { Address, AddressArray, CacheSpec, MoveObject } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
 import { checkBulk, type Kmalloc } from './kmalloc.ts';
@@ -64,6 +62,8 @@ export interface CacheContext {
   readonly sheaves: Sheaves;
   readonly kmalloc: Kmalloc;
   readonly reclaim: Reclaim;
+  /** This thread's move functions, by cache number; each of one generation. */
+  readonly moves: Map<number, { generation: number; move: MoveObject }>;
 }
 
 /** What `createCache` checks; see `KmemCacheOptions` of the heap. */
@@ -174,9 +174,11 @@ export class KmemCache {
   readonly size: number;
   /** The cache's number: what page descriptors carry. */
   readonly id: number;
-  private readonly context: CacheContext;
+  protected readonly context: CacheContext;
   private readonly sheaves: Sheaves;
   private readonly m: Int32Array;
+  /** The number of the cache whose slabs it has: its own, unless it is merged (kmalloc/merge.ts). */
+  private readonly slabs: number;
   /** Where this CPU's hot words of it are; and what FLAGS of its pages hold. */
   private readonly slot: number;
   private readonly generation: number;
@@ -185,8 +187,9 @@ export class KmemCache {
   private readonly pageShift: number;
   private readonly maxFrames: number;
 
-  constructor(context: CacheContext, id: number) {
+  constructor(context: CacheContext, id: number, slabs: number = id) {
     const { metadata, table, sheaves } = context;
+    this.slabs = slabs;
     const descriptor = cacheAt(metadata.layout, id);
     this.context = context;
     this.sheaves = sheaves;
@@ -250,7 +253,7 @@ export class KmemCache {
   /** Sets n objects aside, which `Sheaf.alloc` then hands out without fail. Throws `ENOMEM` if there are not so many. */
   prefill(n: number, gfp: GfpFlags = 0): Sheaf {
     const { sheaves, metadata } = this.context;
-    const capacity = this.m[cacheAt(metadata.layout, this.id) + C_CAPACITY];
+    const capacity = this.m[cacheAt(metadata.layout, this.slabs) + C_CAPACITY];
     checkInteger('the number of objects', n, 0, capacity * metadata.layout.sheavesPerCache);
     this.checkUsable();
     this.refuseCharged();
@@ -260,7 +263,7 @@ export class KmemCache {
     let have = 0;
     try {
       while (have < n) {
-        const part = sheaves.claimSheaf(this.id);
+        const part = sheaves.claimSheaf(this.slabs);
         if (part === 0) break;
         parts.push(part);
         // From here on the cache's number is not given to another; until here it may have been.
@@ -271,22 +274,33 @@ export class KmemCache {
         if (got < want) break;
       }
     } finally {
-      if (have < n) sheaves.releaseAll(this.id, parts);
+      if (have < n) sheaves.releaseAll(this.slabs, parts);
     }
-    if (have === n) return new Sheaf(this.context, this.id, parts, n);
+    if (have === n) return this.newSheaf(parts, n);
     throw new SlabError('ENOMEM', `cache '${this.name}' cannot set ${n} objects aside`, undefined, this.name);
   }
 
-  /** Gives cached objects and empty slabs back to the page allocator; how many slabs. */
+  /**
+   * Gives cached objects and empty slabs back to the page allocator; how many slabs. With a move function (`createCache`,
+   * `heap.cache`), objects of sparse slabs are moved into fuller ones before, so that slabs become empty.
+   */
   shrink(): number {
     this.checkUsable();
-    return this.sheaves.shrink(this.id);
+    const registered = this.context.moves.get(this.id);
+    const move = registered?.generation === this.generation ? registered.move : undefined;
+    return this.sheaves.shrink(this.id, move);
+  }
+
+  /** Makes `move` this thread's move function of the cache. */
+  setMove(move: MoveObject): void {
+    if (typeof move !== 'function') throw new TypeError('move must be a function');
+    this.checkUsable();
+    this.context.moves.set(this.id, { generation: this.generation, move });
   }
 
   /** Takes the cache out of use. Throws `EBUSY`, and changes nothing, while it has live objects. */
   destroy(): void {
-    const { context, sheaves } = this;
-    const { metadata, table } = context;
+    const { sheaves } = this;
     this.checkUsable();
     if (isKmallocName(this.name)) {
       throw new SlabError('EBUSY', `'${this.name}' is one of kmalloc's own caches`, undefined, this.name);
@@ -303,9 +317,6 @@ export class KmemCache {
         this.name,
       );
     }
-    if (!table.beginDestroy(this.id)) this.checkUsable();
-    killPoint('cache.dying');
-    Atomics.add(metadata.m, H_EPOCH, 1);
     sheaves.destroy(this.id);
   }
 
@@ -338,15 +349,25 @@ export class KmemCache {
     }
   }
 
+  /** The handle of what `prefill` has set aside. */
+  protected newSheaf(parts: number[], n: number): Sheaf {
+    return new Sheaf(this.context, this.slabs, parts, n);
+  }
+
+  /** Whether allocation without memory throws. */
+  protected get panics(): boolean {
+    return (this.flags & SLAB.PANIC) !== 0;
+  }
+
   /** Fills a sheaf, if need be after everything cached has been given back; how many objects it got. */
   private fillPart(part: number, want: number, gfp: GfpFlags): number {
     const { sheaves, reclaim } = this.context;
     let got = 0;
     for (let attempt = 0; attempt < 2; attempt++) {
-      got = sheaves.fill(this.id, part, got, want, gfp, NODE_ANY);
-      while (got < want && sheaves.construct(this.id, gfp, NODE_ANY)) {
+      got = sheaves.fill(this.slabs, part, got, want, gfp, NODE_ANY);
+      while (got < want && sheaves.construct(this.slabs, gfp, NODE_ANY)) {
         this.checkUsable();
-        got = sheaves.fill(this.id, part, got, want, gfp, NODE_ANY);
+        got = sheaves.fill(this.slabs, part, got, want, gfp, NODE_ANY);
       }
       if (got === want) return got;
       reclaim.drain();
@@ -360,15 +381,16 @@ export class KmemCache {
     this.refuseCharged();
     checkGfp(gfp);
     const wanted = (gfp & GFP.THISNODE) !== 0 && node === NODE_ANY ? cpu.node : node;
+    const allocator = table.allocatorOf(this.id) ?? sheaves;
     const address = kmalloc.allocateWith(gfp, () =>
-      wanted === NODE_ANY ? sheaves.alloc(this.id, gfp) : sheaves.allocNode(this.id, gfp, wanted),
+      wanted === NODE_ANY ? allocator.alloc(this.id, gfp) : allocator.allocNode(this.id, gfp, wanted),
     );
     if (address !== 0 && table.generation(this.id) !== this.generation) {
       // Destroyed by another thread in the meantime, and its number given to another cache: the object is that one's.
       sheaves.freeSlow(address, 0);
       this.checkUsable();
     }
-    if (address === 0 && (this.flags & SLAB.PANIC) !== 0) {
+    if (address === 0 && this.panics) {
       throw new SlabError('ENOMEM', `no memory for cache '${this.name}' (SLAB.PANIC)`, undefined, this.name);
     }
     if (address !== 0 && (gfp & GFP.ZERO) !== 0) {
@@ -382,7 +404,7 @@ export class KmemCache {
     invalid(`'${this.name}' has the objects of groups only: allocate with group.kmalloc`, this.name);
   }
 
-  private checkUsable(): void {
+  protected checkUsable(): void {
     const { table, cpu } = this.context;
     cpu.checkAttached();
     if (table.isReady(this.id) && table.generation(this.id) === this.generation) return;

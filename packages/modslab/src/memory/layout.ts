@@ -6,8 +6,8 @@
  * bytes. The whole buffer is reserved at creation for the largest size the heap may grow to: what is never touched
  * costs no memory.
  *
- *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ barns │ sheaves │ templates │ groups │
- *     states
+ *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ deferred frames │ barns │ sheaves │
+ *     templates │ groups │ states
  *
  * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
  * the claim, plain (others may read, and get a hint).
@@ -17,17 +17,20 @@
  *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
- *                                                                            16 reports of damage [A]
+ *    16 reports of damage [A]                     20 caches merge [C]
+ *    48 grace periods begun [A]                   49 grace periods ended [A]  (memory/rcu.ts)
  *
- * CPU record, 80 words, five cache lines that no other CPU writes in the steady state
+ * CPU record, 128 words, eight cache lines that no other CPU writes in the steady state
  *      0 status [A]                    4 pending slab [P]          8 … 23 counters [P]
  *      1 run head [P]                  5 frames in use [P]        24 … 31 scratch sheaf [P]
  *      2 run frames [P]                6 frames after a run [P]   32      tag length and type [P]
  *      3 pending entry [P]             7 –                        33 … 63 tag bytes [P]
- *     64 charge: group and flags [A]  66 charge: run head [P]     68      link: slot [P]
- *     65 charge: row after [P]        67 thread of the host [P]   69      link: entry [P]
+ *     64 read section [A]             66 callbacks run [P]        68      vmalloc: first page table entry [P]
+ *     65 callbacks queued [P]         67 deferring frame [P]      69      vmalloc: pages [P]
+ *     72 charge: group and flags [A]  74 charge: run head [P]     76      link: slot [P]
+ *     73 charge: row after [P]        75 thread of the host [P]   77      link: entry [P]
  *
- * Cache descriptor, 64 words
+ * Cache descriptor, 80 words
  *      0 state [A]                    12 slab shift [C]           20 user size [C]
  *      1 size [C]                     13 offset mask [C]          21 name length in bytes [C]
  *      2 stride [C]                   14 sheaf capacity [C]       22 … 31 parked empty slabs [A]
@@ -39,7 +42,8 @@
  *      8 reciprocal shift [C]
  *      9 states, byte offset [C]
  *     10 state shift [C]
- *     11 granules per object [C]
+ *     11 granules per object [C]                             64      references [A]
+ *                                                            65      merged into: cache and alias, or 0 [C]
  *
  * Group, 80 words and a *row*, one word a CPU: see slab/charge.ts and slab/groupTable.ts.
  *      0 state [A]                     3 name length in bytes [C]    48 … 79 name, UTF-8 [C]
@@ -83,10 +87,14 @@ export const H_CPUS_TAKEN = 13;
 export const H_PEAK_FRAMES = 14;
 export const H_WAITERS = 15;
 export const H_REPORTS = 16;
+/** 1: caches that can share the slabs of kmalloc's do. */
+export const H_MERGE = 20;
+export const H_RCU_BEGUN = 48;
+export const H_RCU_ENDED = 49;
 /** Words behind the last named one stay 0: where a cache that a CPU does not use has its empty sheaf (slab/sheaves.ts). */
 export const HEADER_WORDS = 256;
 
-export const CPU_WORDS = 80;
+export const CPU_WORDS = 128;
 export const CPU_STATUS = 0;
 export const CPU_RUN_HEAD = 1;
 export const CPU_RUN_FRAMES = 2;
@@ -103,21 +111,29 @@ export const SCRATCH_CAPACITY = 3;
 export const CPU_TAG_LENGTH = 32;
 export const CPU_TAG = 33;
 export const CPU_TAG_BYTES = 124;
+/** 1 + the number of the grace period that had begun last when the outermost read section began; 0 outside of any. */
+export const CPU_RCU_READING = 64;
+export const CPU_RCU_QUEUED = 65;
+export const CPU_RCU_RAN = 66;
+/** The frame that this CPU is making wait for a grace period, or in which it is making an object wait; 0: none. */
+export const CPU_RCU_DEFERRING = 67;
+export const CPU_VMALLOC_HEAD = 68;
+export const CPU_VMALLOC_PAGES = 69;
 /** Intent of a charge (slab/charge.ts): the group and flags, what the row is to be if it is undone, a run's head. */
-export const CPU_CHARGE = 64;
-export const CPU_CHARGE_AFTER = 65;
-export const CPU_CHARGE_RUN = 66;
+export const CPU_CHARGE = 72;
+export const CPU_CHARGE_AFTER = 73;
+export const CPU_CHARGE_RUN = 74;
 /** The host's number of the thread (memory/thread.ts) + 1; 0 while the slot is offline or in passage. */
-export const CPU_THREAD = 67;
+export const CPU_THREAD = 75;
 /** Intent of `allocInto` and `freeFrom` (kmalloc/link.ts): the slot's address >>> 2, and the object's entry. */
-export const CPU_LINK_SLOT = 68;
-export const CPU_LINK_ENTRY = 69;
+export const CPU_LINK_SLOT = 76;
+export const CPU_LINK_ENTRY = 77;
 /** Bit of the tag length word: the tag is a number, its text in the bytes. */
 export const TAG_NUMBER = 0x10000;
 /** Bit of the tag length word: there is a tag. */
 export const TAG_SET = 0x20000;
 
-export const CACHE_WORDS = 64;
+export const CACHE_WORDS = 80;
 export const C_STATE = 0;
 export const C_SIZE = 1;
 export const C_STRIDE = 2;
@@ -144,6 +160,8 @@ export const C_PARKED = 22;
 export const PARKED_MAX = 10;
 export const C_NAME = 32;
 export const NAME_BYTES = 128;
+export const C_REFERENCES = 64;
+export const C_MERGED = 65;
 
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;
@@ -201,6 +219,8 @@ export interface Layout extends Geometry {
   readonly bitmapWords: number;
   /** One bitmap of `bitmapWords` a cache: unowned slabs with free objects. */
   readonly partialBitmaps: number;
+  /** One bit a frame: something in it, or all of its run, waits for a grace period (page/deferred.ts). */
+  readonly deferredBitmap: number;
   /** One bitmap of `barnWords` a cache and node: full sheaves. */
   readonly barns: number;
   readonly barnWords: number;
@@ -235,6 +255,7 @@ export function layoutOf(geometry: Geometry): Layout {
   const vmemMap = section(maxFrames * PAGE_WORDS);
   const freeBitmap = section(bitmapWords);
   const partialBitmaps = section(caches * bitmapWords);
+  const deferredBitmap = section(bitmapWords);
   const barns = section(caches * nodes * barnWords);
   const sheaves = section(caches * sheavesPerCache * SHEAF_WORDS, SHEAF_WORDS);
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
@@ -252,6 +273,7 @@ export function layoutOf(geometry: Geometry): Layout {
     freeBitmap,
     bitmapWords,
     partialBitmaps,
+    deferredBitmap,
     barns,
     barnWords,
     sheaves,

@@ -16,7 +16,9 @@
  *     word 9  STRIDE      bytes from one object to the next     [H]
  *     word 10 STATES      byte offset of the first state        [H]
  *     word 11 GROUP       the group that its objects are charged to, or 0   [H] slabs of charged caches, large objects
- *     12 … 15 room for generations, tracking
+ *     word 14 GRACE       the grace period that the run waits for [H] kind RCU
+ *     word 15 SOURCE      what the run's derivations want      [H] every frame of the run; 0 while the frame is free
+ *     12, 13 room for generations, tracking
  *
  * FLAGS as it is (`flags & CACHE_MASK`) is also the index of the cache's words in a CPU's private table: the free path
  * needs no further shift. With off = address - BASE, the index of an object is ((off >>> 3) * RECIPROCAL) >>> 16. For the
@@ -32,6 +34,7 @@
  *     USED | PARKED             an empty slab, kept in a slot of its cache
  *     USED | count              an unowned slab with `count` FREE objects
  *     USED | LIVE               a large object or a run of pages, handed out
+ *     USED | FROZEN             a run that waits for a grace period (kind RCU)
  *     USED | LIVE               a tail of a run: the head's holder alone may take it back
  *     USED                      an unowned slab without FREE objects
  *
@@ -56,6 +59,8 @@ export const PAGE_RECIPROCAL = 8;
 export const PAGE_STRIDE = 9;
 export const PAGE_STATES = 10;
 export const PAGE_GROUP = 11;
+export const PAGE_GRACE = 14;
+export const PAGE_SOURCE = 15;
 /** The reciprocal of a page descriptor is in units of 2^-16. */
 export const PAGE_RECIPROCAL_SHIFT = 16;
 
@@ -69,9 +74,22 @@ export const KIND_LARGE = 3;
 export const KIND_PAGES = 4;
 /** A further frame of a run; nothing begins in it. */
 export const KIND_TAIL = 5;
+/** First frame of a run whose release waits for a grace period (page/deferred.ts). */
+export const KIND_RCU = 6;
 export const KIND_MASK = 15;
 export const CACHE_SHIFT = 4;
 export const CACHE_MASK = 0xffff0;
+
+/**
+ * Bits of SOURCE: what the derivations that a run came through want of whoever gives it back, who need not know them
+ * (another thread, or the reaper of a dead one).
+ */
+/** The frames are free only after a grace period. */
+export const SOURCE_RCU = 1;
+/** The frames are counted as reclaimable. */
+export const SOURCE_RECLAIMABLE = 2;
+/** The frames are counted as unreclaimable. */
+export const SOURCE_UNRECLAIMABLE = 4;
 
 export const COUNT_MASK = 0x3fff;
 const OWNER_SHIFT = 14;
@@ -89,6 +107,9 @@ export const CLAIM_LIVE: number = 1 << 29;
 /** What the tails of a run carry: LIVE keeps those away who look for unowned slabs. */
 export const CLAIM_TAIL: number = CLAIM_USED | CLAIM_LIVE;
 
+/** A run that waits for a grace period. Nothing else has this word: who swaps it for its own holds such a run. */
+export const CLAIM_DEFERRED: number = CLAIM_USED | CLAIM_FROZEN;
+
 export const ownerOf = (claim: number): number => (claim >>> OWNER_SHIFT) & OWNER_MASK;
 export const ownerBits = (owner: number): number => owner << OWNER_SHIFT;
 export const kindOf = (flags: number): number => flags & KIND_MASK;
@@ -105,10 +126,24 @@ export const LIVE = 2;
 export const RELEASING = 3;
 /** Free, but not yet counted: the slab's owner, or the next one, makes it FREE. */
 export const PENDING = 4;
+/** Freed, but readers may still look at it: FREE after a grace period, whose two lowest bits are those of the state. */
+export const WAITING = 8;
+export const WAITING_MASK = 3;
 /** LIVE, and named by a bulk free that is under way. Left behind by a killed thread it means LIVE. */
 export const LIVE_MARKED = 130;
+/** The bit of LIVE_MARKED that is the mark. */
+export const MARK = 128;
+/** A live object of a merged cache carries the cache's alias, 1 … 7, in the bits from here on (kmalloc/merge.ts). */
+export const ALIAS_SHIFT = 4;
+export const ALIAS_MAX = 7;
+const BASE_MASK = 15;
+
+/** Whether a state byte is that of an object that waits for a grace period. */
+export const isWaiting = (state: number): boolean => (state & ~WAITING_MASK) === WAITING;
 
 /** Whether a state byte is that of an object handed out. */
-export const isLive = (state: number): boolean => state === LIVE || state === LIVE_MARKED;
+export const isLive = (state: number): boolean => (state & BASE_MASK) === LIVE;
+/** The alias that a live object was allocated by; 0: none. */
+export const aliasOf = (state: number): number => (state >>> ALIAS_SHIFT) & ALIAS_MAX;
 /** Whether a state byte is one of those that mean something. */
-export const isState = (state: number): boolean => state <= PENDING || state === LIVE_MARKED;
+export const isState = (state: number): boolean => state <= PENDING || isLive(state) || isWaiting(state);

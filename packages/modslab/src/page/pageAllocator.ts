@@ -10,8 +10,11 @@
  * frame. So a search ends after one pass over the window, whatever others do, and nobody ever waits.
  * Release: kind, bit, claim word, in this order, tails before the head.
  *
- * While a CPU claims or releases a run, its record names it (`run head`, `run frames`), written before the first claim
- * and cleared after the run is published or gone. The head of a run is claimed first and released last, so as long as
+ * What `allocate` returns is owned by the CPU, kind NONE, frame by frame, until it is published as something or freed.
+ * Derivations do their part meanwhile, user code included: no intent stands.
+ *
+ * While a CPU claims, describes or releases a run, its record names it (`run head`, `run frames`), written before the first
+ * step and cleared after the last. The head of a run is claimed first and released last, so as long as
  * it is held no other run can have the same head, and "tail of this head" is exact.
  *
  * How many frames are in use is counted per CPU slot, in plain words of the record; the sum is exact. With the intent goes
@@ -19,9 +22,13 @@
  * the claim, and before the head's release. So reap, which finds the head still held, sets the count to `frames after`
  * if it undoes the run, and to that plus the run's frames if the run stays; and leaves it where the head is not held.
  *
+ * A run that came through `rcuify` says so in its SOURCE word. Its release waits for a grace period (page/deferred.ts),
+ * whoever frees it. Where no frame is free, what waits no more is released first, before the heap grows.
+ *
  * | killed here                                          | ⇒ reap does this                                       |
  * |------------------------------------------------------|--------------------------------------------------------|
  * | some or all frames claimed, bits set or clear         | releases each frame of the run that the dead one owns   |
+ * | allocated, kind NONE, no intent                       | releases each frame that the dead one owns              |
  * | tails described, head not yet (kind NONE, owner dead) | the same, tails that name this head included            |
  * | head published (kind set, or claim LIVE)              | nothing: the run is an object or a slab by now          |
  * | release begun: head kind NONE, some tails gone        | releases the tails that still name this head, then it  |
@@ -52,13 +59,17 @@ import {
   pageAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { Rcu } from '../memory/rcu.ts';
 import { wakeWaiters } from '../memory/waiters.ts';
+import { collectDeferredRuns, deferRun } from './deferred.ts';
 import {
   CLAIM_OWNER,
   CLAIM_TAIL,
   CLAIM_USED,
   flagsOf,
+  KIND_RCU,
   KIND_TAIL,
+  kindOf,
   ownerBits,
   PAGE_CLAIM,
   PAGE_FLAGS,
@@ -66,19 +77,33 @@ import {
   PAGE_HEAD,
   PAGE_LAST,
   PAGE_RUN,
+  PAGE_SOURCE,
+  SOURCE_RCU,
 } from './page.ts';
 
-/** A source of page frames (2006: `struct page_allocator`). `pfn` 0 means "none". */
+/**
+ * A source of page frames (2006: `struct page_allocator`). What it gives is this CPU's own, to be published as a slab or
+ * a run (`frames.describeTails` … `frames.published`), or used as it is: then it dies with its thread, and must be freed
+ * by it, before it detaches.
+ *
+ * `allocate` and `free` are the forms of 2006, by order; they come down to the exact forms, which a derivation of its own
+ * overrides. See page/derivePageAllocator.ts.
+ */
 export interface PageAllocator {
-  /** Composed by derivation: "dma:unreclaimable:page_allocator". */
+  /** Composed by derivation: "rcu:unreclaimable:page_allocator". */
   readonly name: string;
-  /** 2^order frames, aligned to as many; 0 if there are none. */
+  /** The heap's own allocator, which is at the bottom of every stack. */
+  readonly frames: FrameAllocator;
+  /** The first of 2^order frames, aligned to as many; 0 if there are none. */
   allocate(order: number, gfp: GfpFlags, node: number): number;
   /** Gives back what `allocate` gave. */
   free(pfn: number, order: number): void;
-  /** Exactly `frames` frames, aligned to `alignment` frames; 0 if there are none. */
+  /** The first of exactly `frames` frames, aligned to `alignment` frames; 0 if there are none. */
   allocateExact(frames: number, alignment: number, gfp: GfpFlags, node: number): number;
+  /** Gives back what `allocateExact` gave. */
   freeExact(pfn: number, frames: number): void;
+  /** Ends its use: what a derivation has to tidy up, then its base's. */
+  destructor(): void;
 }
 
 /** Any node. */
@@ -89,16 +114,15 @@ const GROWTH_SHIFT = 3;
 /** Times that an allocation grows the heap, or finds that another has, before it gives up: once a CPU at the most. */
 const GROWTH_TRIES = 1024;
 
-/**
- * The base page allocator. `allocateExact` returns a run whose head is owned by this CPU, kind NONE, and leaves the
- * intent standing until `published`: the caller describes the run in between.
- */
+/** The base page allocator: the frames of the heap. */
 export class FrameAllocator implements PageAllocator {
   readonly name = 'page_allocator';
+  /** What the layers above need of this CPU; a slab allocator has it from its page allocator. */
+  readonly metadata: Metadata;
+  readonly cpu: Cpu;
+  readonly data: DataMemory;
+  readonly rcu: Rcu;
   private readonly m: Int32Array;
-  private readonly metadata: Metadata;
-  private readonly cpu: Cpu;
-  private readonly data: DataMemory;
   private readonly claimed: number;
   /** Where the last single frame was found: a hint of this thread only. */
   private hint = 0;
@@ -108,8 +132,15 @@ export class FrameAllocator implements PageAllocator {
     this.metadata = metadata;
     this.cpu = cpu;
     this.data = data;
+    this.rcu = new Rcu(metadata, cpu);
     this.claimed = CLAIM_USED | ownerBits(cpu.owner);
   }
+
+  get frames(): FrameAllocator {
+    return this;
+  }
+
+  destructor(): void {}
 
   allocate(order: number, gfp: GfpFlags, node: number): number {
     return this.allocateExact(2 ** order, 2 ** order, gfp, node);
@@ -124,15 +155,24 @@ export class FrameAllocator implements PageAllocator {
     // Others may take what was grown before this CPU finds it. Each time they do, they get on: so try again, boundedly.
     for (let attempt = 0; attempt < GROWTH_TRIES; attempt++) {
       const found = this.search(frames, alignment, gfp, node);
-      if (found !== 0 || (gfp & GFP_BOUNDED) !== 0) return found;
+      if (found !== 0) {
+        this.published();
+        return found;
+      }
+      if (this.collectDeferred() > 0) continue;
+      if ((gfp & GFP_BOUNDED) !== 0) return 0;
       if (!this.grow(frames, alignment, gfp, node)) return 0;
     }
     return 0;
   }
 
-  /** Writes the tails of a run that this CPU has claimed: they name its head, and are owned by nobody. */
+  /**
+   * Writes the tails of a run that this CPU owns: they name its head, and are owned by nobody. The caller publishes the
+   * head, then calls `published`: until then the run is this CPU's intent.
+   */
   describeTails(head: number, frames: number, flags: number): void {
-    const { m, metadata } = this;
+    const { m, metadata, cpu } = this;
+    this.intend(head, frames, (m[cpu.record + CPU_FRAMES] - frames) | 0);
     for (let pfn = head + 1; pfn < head + frames; pfn++) {
       const page = pageAt(metadata.layout, pfn);
       m[page + PAGE_HEAD] = head;
@@ -172,14 +212,27 @@ export class FrameAllocator implements PageAllocator {
     this.published();
   }
 
-  /** Releases a run whose head this CPU owns. Cost: two atomics a frame, one more for 32 frames. */
+  /** Releases a run whose head this CPU owns, or makes it wait for a grace period if it came through `rcuify`. */
   freeExact(head: number, frames: number): void {
+    const source = this.m[pageAt(this.metadata.layout, head) + PAGE_SOURCE];
+    if ((source & SOURCE_RCU) !== 0) deferRun(this, head, frames);
+    else this.release(head, frames);
+  }
+
+  /** Releases what waits for a grace period that is over by now, or can be made so; how many frames. Never waits. */
+  collectDeferred(): number {
+    return collectDeferredRuns(this);
+  }
+
+  /** Releases a run whose head this CPU owns. Cost: two atomics a frame, one more for 32 frames. */
+  release(head: number, frames: number): void {
     const { m, metadata, cpu } = this;
     const after = (m[cpu.record + CPU_FRAMES] - frames) | 0;
     this.intend(head, frames, after);
     killPoint('frames.release-begun');
     const headPage = pageAt(metadata.layout, head);
-    m[headPage + PAGE_LAST] = m[headPage + PAGE_FLAGS];
+    // A run that has waited for a grace period remembers what it was before.
+    if (kindOf(m[headPage + PAGE_FLAGS]) !== KIND_RCU) m[headPage + PAGE_LAST] = m[headPage + PAGE_FLAGS];
     m[headPage + PAGE_FLAGS] = 0;
     m[headPage + PAGE_GROUP] = 0;
     if (frames > 1) this.releaseTails(head, frames);
@@ -208,7 +261,11 @@ export class FrameAllocator implements PageAllocator {
     const { m, metadata } = this;
     setRange(m, metadata.layout.freeBitmap, from, end);
     killPoint('frames.bits-set');
-    for (let pfn = from; pfn < end; pfn++) Atomics.store(m, pageAt(metadata.layout, pfn) + PAGE_CLAIM, 0);
+    for (let pfn = from; pfn < end; pfn++) {
+      const page = pageAt(metadata.layout, pfn);
+      m[page + PAGE_SOURCE] = 0;
+      Atomics.store(m, page + PAGE_CLAIM, 0);
+    }
     wakeWaiters(m);
   }
 

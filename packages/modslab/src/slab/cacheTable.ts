@@ -26,6 +26,7 @@
 import { failPoint, killPoint } from '../memory/assert.ts';
 import type { Cpu } from '../memory/cpu.ts';
 import { invalid, SlabError } from '../memory/errors.ts';
+import type { GfpFlags } from '../memory/gfp.ts';
 import {
   C_ALIGN,
   C_CAPACITY,
@@ -33,6 +34,7 @@ import {
   C_FLAGS,
   C_FRAMES,
   C_GRANULES,
+  C_MERGED,
   C_NAME,
   C_NAME_LENGTH,
   C_NODE,
@@ -42,6 +44,7 @@ import {
   C_PARKED,
   C_RECIPROCAL,
   C_RECIPROCAL_SHIFT,
+  C_REFERENCES,
   C_SIZE,
   C_SLAB_SHIFT,
   C_STATE_SHIFT,
@@ -52,6 +55,7 @@ import {
   C_USER_SIZE,
   cacheAt,
   GRANULE_SHIFT,
+  H_EPOCH,
   NAME_BYTES,
   PARKED_MAX,
   pageAt,
@@ -64,8 +68,9 @@ import {
 import type { Metadata } from '../memory/metadata.ts';
 import { decodeText, encodeText } from '../memory/text.ts';
 import { cacheOf, PAGE_FLAGS } from '../page/page.ts';
+import type { Address, CacheSpec } from './cacheSpec.ts';
+import { SLAB_OWN_ALLOCATOR } from './flags.ts';
 import { slabGeometry } from './geometry.ts';
-import type { CacheSpec } from './slabAllocator.ts';
 
 export const CACHE_NONE = 0;
 export const CACHE_CREATING = 1;
@@ -90,16 +95,46 @@ export const cacheGeneration = (state: number): number => state >>> GENERATION_S
 const stateWord = (status: number, creator: number, generation: number): number =>
   ((generation & 0xffff) << GENERATION_SHIFT) | (creator << CREATOR_SHIFT) | status;
 
+/** What kfree and the heap's handles need of a thread's own allocator for a cache. Every SlabAllocator has it. */
+export interface CacheAllocator {
+  readonly name: string;
+  alloc(cache: number, gfp: GfpFlags): Address;
+  allocNode(cache: number, gfp: GfpFlags, node: number): Address;
+  free(cache: number, address: Address): void;
+}
+
 /** The descriptors of a heap, as one CPU works on them. */
 export class CacheTable {
   private readonly metadata: Metadata;
   private readonly m: Int32Array;
   private readonly cpu: Cpu;
+  /** This thread's own allocators for caches that have one, each for one generation of a number. */
+  private readonly allocators: Map<number, { generation: number; allocator: CacheAllocator }> = new Map();
 
   constructor(metadata: Metadata, cpu: Cpu) {
     this.metadata = metadata;
     this.m = metadata.m;
     this.cpu = cpu;
+  }
+
+  /** Objects of the cache are to be allocated and freed through `allocator`, on this thread. */
+  setAllocator(id: number, allocator: CacheAllocator): void {
+    this.allocators.set(id, { generation: this.generation(id), allocator });
+  }
+
+  /**
+   * The allocator that the cache's objects must go through on this thread; undefined for ordinary caches. Throws `EINVAL`
+   * if the cache has one that this thread has not made.
+   */
+  allocatorOf(id: number): CacheAllocator | undefined {
+    if ((this.m[cacheAt(this.metadata.layout, id) + C_FLAGS] & SLAB_OWN_ALLOCATOR) === 0) return undefined;
+    const known = this.allocators.get(id);
+    if (known?.generation === this.generation(id)) return known.allocator;
+    const name = this.name(id);
+    invalid(
+      `cache '${name}' was made by a derived allocator: make the same one on this thread and adopt() it`,
+      name,
+    );
   }
 
   /** Creates a descriptor and makes it READY. Returns its number. Cost: O(caches), a few atomics. */
@@ -148,6 +183,22 @@ export class CacheTable {
     return ids;
   }
 
+  /** Numbers of all descriptors that somebody has, ready or not. */
+  inUse(): number[] {
+    const { m, metadata } = this;
+    const ids: number[] = [];
+    for (let id = 1; id < metadata.layout.caches; id++) {
+      const status = cacheStatus(Atomics.load(m, cacheAt(metadata.layout, id)));
+      if (status !== CACHE_NONE && status !== CACHE_DYING) ids.push(id);
+    }
+    return ids;
+  }
+
+  /** Whether the cache shares another one's slabs. */
+  isMerged(id: number): boolean {
+    return this.m[cacheAt(this.metadata.layout, id) + C_MERGED] !== 0;
+  }
+
   name(id: number): string {
     const cache = cacheAt(this.metadata.layout, id);
     return decodeText(this.metadata.s, (cache + C_NAME) << WORD_SHIFT, this.m[cache + C_NAME_LENGTH]);
@@ -174,6 +225,32 @@ export class CacheTable {
     return (
       Atomics.compareExchange(this.m, at, state, stateWord(CACHE_DYING, 0, cacheGeneration(state))) === state
     );
+  }
+
+  /** One reference more. */
+  addReference(id: number): void {
+    Atomics.add(this.m, cacheAt(this.metadata.layout, id) + C_REFERENCES, 1);
+  }
+
+  /** References to a cache: 1 unless `dup` or merging has added some. */
+  references(id: number): number {
+    return Atomics.load(this.m, cacheAt(this.metadata.layout, id) + C_REFERENCES);
+  }
+
+  /**
+   * Drops a reference, and with the last one takes the cache out of use, unless that has been done. True: it is out of use.
+   * Whoever drops the last of two at the same time does it: the count is changed by one atomic operation.
+   */
+  dropReference(id: number): boolean {
+    if (!this.isReady(id)) return true;
+    const at = cacheAt(this.metadata.layout, id) + C_REFERENCES;
+    if (Atomics.sub(this.m, at, 1) > 1) return false;
+    this.allocators.delete(id);
+    if (this.beginDestroy(id)) {
+      killPoint('cache.dying');
+      Atomics.add(this.m, H_EPOCH, 1);
+    }
+    return true;
   }
 
   /** For reap: gives up what a dead creator had begun. */
@@ -243,6 +320,8 @@ export class CacheTable {
     m[cache + C_NODE] = spec.node;
     m[cache + C_USER_OFFSET] = spec.useroffset;
     m[cache + C_USER_SIZE] = spec.usersize;
+    m[cache + C_REFERENCES] = 1;
+    m[cache + C_MERGED] = spec.merged ?? 0;
     for (let i = 0; i < PARKED_MAX; i++) m[cache + C_PARKED + i] = 0;
     m[cache + C_NAME_LENGTH] = name.length;
     metadata.s.set(name, (cache + C_NAME) << WORD_SHIFT);
@@ -277,15 +356,18 @@ export class CacheTable {
     return false;
   }
 
-  /** False if a READY cache has the name. */
+  /** False if a READY cache has the name, or is the same alias of the same cache. */
   private makeOthersWithdraw(own: number, name: string): boolean {
     const { m, metadata } = this;
+    const merged = m[cacheAt(metadata.layout, own) + C_MERGED];
     for (let id = 1; id < metadata.layout.caches; id++) {
       if (id === own) continue;
       const at = cacheAt(metadata.layout, id);
       const state = Atomics.load(m, at);
       const status = cacheStatus(state);
-      if ((status !== CACHE_CANDIDATE && status !== CACHE_READY) || this.name(id) !== name) continue;
+      if (status !== CACHE_CANDIDATE && status !== CACHE_READY) continue;
+      const isSameAlias = merged !== 0 && m[at + C_MERGED] === merged;
+      if (!isSameAlias && this.name(id) !== name) continue;
       if (status === CACHE_READY) return false;
       const withdrawn = stateWord(CACHE_NONE, 0, cacheGeneration(state));
       const found = Atomics.compareExchange(m, at, state, withdrawn);
@@ -293,6 +375,18 @@ export class CacheTable {
     }
     return true;
   }
+}
+
+const tables: WeakMap<Cpu, CacheTable> = new WeakMap();
+
+/** The one table that all slab allocators of a CPU have in common. */
+export function cacheTableOf(metadata: Metadata, cpu: Cpu): CacheTable {
+  let table = tables.get(cpu);
+  if (table === undefined) {
+    table = new CacheTable(metadata, cpu);
+    tables.set(cpu, table);
+  }
+  return table;
 }
 
 /** The byte offset of the state of the object that `entry` (an object of cache `id`) names. */

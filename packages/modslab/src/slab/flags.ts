@@ -17,6 +17,7 @@ export const SLAB: {
   readonly STORE_USER: 1024;
   readonly TRACE: 2048;
   readonly FAILSLAB: 4096;
+  readonly MEM_SPREAD: 8192;
 } = {
   /** Objects begin on cache lines of 64 bytes (half a line, a quarter… for smaller objects). */
   HWCACHE_ALIGN: 1,
@@ -39,7 +40,14 @@ export const SLAB: {
   STORE_USER: 1024,
   TRACE: 2048,
   FAILSLAB: 4096,
+  /** Slabs are made on all nodes in turn. */
+  MEM_SPREAD: 8192,
 };
+
+/** In a descriptor: allocations and frees must go through the thread's own allocator (slab/deriveSlabAllocator.ts). */
+export const SLAB_OWN_ALLOCATOR: number = 1 << 21;
+/** In a descriptor: a slab is one object in whole pages, and none is kept empty (slab/pageSlab.ts). */
+export const SLAB_WHOLE_PAGES: number = 1 << 22;
 
 /** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
 export const SLAB_SUPPORTED: number =
@@ -48,6 +56,7 @@ export const SLAB_SUPPORTED: number =
   SLAB.RECLAIM_ACCOUNT |
   SLAB.CACHE_DMA |
   SLAB.NO_MERGE |
+  SLAB.MEM_SPREAD |
   SLAB.CONSISTENCY_CHECKS;
 
 /** The names of the flags set in `flags`, for messages. */

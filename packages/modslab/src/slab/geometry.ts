@@ -14,7 +14,7 @@
 
 import { assert } from '../memory/assert.ts';
 import { GRANULE_SHIFT } from '../memory/layout.ts';
-import { SLAB, type SlabFlags } from './flags.ts';
+import { SLAB, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
 
 /** Largest order of a slab with several objects; what the reciprocal is exact for. */
 const ORDER_MAX = 2;
@@ -90,7 +90,7 @@ export function slabGeometry(size: number, align: number, flags: SlabFlags, page
   const pageSize = 2 ** pageShift;
   const alignment = alignmentOf(size, align, flags);
   const stride = Math.ceil(size / alignment) * alignment;
-  const order = orderOf(stride, pageSize);
+  const order = (flags & SLAB_WHOLE_PAGES) !== 0 ? -1 : orderOf(stride, pageSize);
   const exact = order < 0;
   const frames = exact ? Math.ceil(stride / pageSize) : 2 ** order;
   const objects = exact ? 1 : Math.floor((frames * pageSize) / stride);

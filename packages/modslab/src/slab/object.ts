@@ -22,6 +22,7 @@ import {
   KIND_LARGE,
   KIND_NONE,
   KIND_PAGES,
+  KIND_RCU,
   KIND_SLAB,
   KIND_SLAB_TAIL,
   kindOf,
@@ -56,14 +57,15 @@ function refuse(metadata: Metadata, address: number, page: number, table: CacheT
   const { m } = metadata;
   const flags = m[page + PAGE_FLAGS];
   const head = pageAt(metadata.layout, m[page + PAGE_HEAD]);
-  if (kindOf(flags) !== KIND_NONE && kindOf(m[head + PAGE_FLAGS]) === KIND_PAGES) {
+  const isFree = kindOf(flags) === KIND_NONE || kindOf(flags) === KIND_RCU;
+  if (!isFree && kindOf(m[head + PAGE_FLAGS]) === KIND_PAGES) {
     throw new SlabError(
       'EFAULT',
       `${hex(address)} lies in pages, not in an object: freePages gives them back`,
       address,
     );
   }
-  if (kindOf(flags) !== KIND_NONE) {
+  if (!isFree) {
     const object = m[page + PAGE_HEAD] * 2 ** metadata.layout.pageShift;
     throw new SlabError('EINTERIOR', `${hex(address)} lies inside the object at ${hex(object)}`, address);
   }

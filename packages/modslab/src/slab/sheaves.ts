@@ -85,6 +85,7 @@ import {
   CACHED,
   LIVE,
   LIVE_MARKED,
+  MARK,
   PAGE_BASE,
   PAGE_FLAGS,
   PAGE_RECIPROCAL,
@@ -92,11 +93,21 @@ import {
   PAGE_STATES,
   PAGE_STRIDE,
 } from '../page/page.ts';
-import { NODE_ANY } from '../page/pageAllocator.ts';
+import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
+import { giveUpCache } from './destroy.ts';
 import { SLAB } from './flags.ts';
 import { checkObject } from './object.ts';
-import type { Address, AddressArray, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+import type {
+  Address,
+  AddressArray,
+  CacheSpec,
+  MoveObject,
+  SlabAllocator,
+  SlabCounts,
+} from './slabAllocator.ts';
+import { adoptCreated, refuseStack } from './stack.ts';
 
 /** Owner of a full sheaf that a barn keeps: no CPU's number + 1. */
 export const IN_BARN = 0x7ff;
@@ -121,7 +132,8 @@ export class Sheaves implements SlabAllocator {
   readonly name: string;
   readonly pageAllocatorName: string;
   readonly base: SlabAllocator;
-  private readonly table: CacheTable;
+  readonly frames: FrameAllocator;
+  readonly table: CacheTable;
   private readonly metadata: Metadata;
   readonly m: Int32Array;
   private readonly s: Uint8Array;
@@ -130,13 +142,15 @@ export class Sheaves implements SlabAllocator {
   private readonly hot: Int32Array;
   private epoch: number;
 
-  constructor(metadata: Metadata, cpu: Cpu, base: SlabAllocator, table: CacheTable) {
+  constructor(base: SlabAllocator) {
+    const { metadata, cpu } = base.frames;
     this.metadata = metadata;
+    this.frames = base.frames;
     this.m = metadata.m;
     this.s = metadata.s;
     this.cpu = cpu;
     this.base = base;
-    this.table = table;
+    this.table = base.table;
     this.name = `sheaved:${base.name}`;
     this.pageAllocatorName = base.pageAllocatorName;
     this.hot = new Int32Array(metadata.layout.caches << HOT_SHIFT);
@@ -277,22 +291,22 @@ export class Sheaves implements SlabAllocator {
    */
   mark(cache: number, address: Address): void {
     const { m, s, metadata } = this;
-    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE_MARKED;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] |= MARK;
   }
 
   isMarked(cache: number, address: Address): boolean {
     const { m, s, metadata } = this;
-    return s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] === LIVE_MARKED;
+    return (s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] & MARK) !== 0;
   }
 
   /** The opposite of `mark`. */
   unmark(cache: number, address: Address): void {
     const { m, s, metadata } = this;
-    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] &= ~MARK;
   }
 
   create(spec: CacheSpec): number {
-    return this.base.create(spec);
+    return adoptCreated(this, this.base.create(spec));
   }
 
   alloc(cache: number, gfp: GfpFlags): Address {
@@ -305,7 +319,20 @@ export class Sheaves implements SlabAllocator {
   }
 
   free(cache: number, address: Address): void {
-    this.freeSlow(address, cache);
+    this.enterSlowPath();
+    this.takeBack(checkObject(this.metadata, address, cache, this.table), address);
+  }
+
+  allocBulk(cache: number, out: AddressArray, n: number, gfp: GfpFlags): number {
+    return allocBulk(this, cache, out, n, gfp);
+  }
+
+  freeBulk(cache: number, addresses: AddressArray, n: number): void {
+    freeBulk(this, cache, addresses, n);
+  }
+
+  dup(cache: number): number {
+    return this.base.dup(cache);
   }
 
   /** Allocation with an empty main: spare, barn, slabs, in this order. 0 without memory. */
@@ -332,6 +359,16 @@ export class Sheaves implements SlabAllocator {
     this.enterSlowPath();
     this.cpu.count(N_FREE_SLOW);
     const cache = checkObject(this.metadata, address, expected, this.table);
+    const own = this.table.allocatorOf(cache);
+    if (own === undefined) this.takeBack(cache, address);
+    else own.free(cache, address);
+  }
+
+  /** Takes back a live object that has been checked: into main, after room has been made, or into its slab. */
+  private takeBack(cache: number, address: Address): void {
+    const { m, s, metadata } = this;
+    // What a merged cache handed out is from here on an object like the others.
+    s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
     const slot = cache << HOT_SHIFT;
     if (this.open(cache)) {
       if (this.isFull(slot)) this.makeRoom(cache, slot);
@@ -366,16 +403,17 @@ export class Sheaves implements SlabAllocator {
   }
 
   /** Puts what this CPU and the barns have cached back into the slabs, then shrinks those. */
-  shrink(cache: number): number {
+  shrink(cache: number, move?: MoveObject): number {
     this.enterSlowPath();
     const before = this.cpu.counted(N_SLABS_FREED);
     this.close(cache);
     this.drainBarns(cache);
-    this.base.shrink(cache);
+    this.base.shrink(cache, move);
     return this.cpu.counted(N_SLABS_FREED) - before;
   }
 
   destroy(cache: number): void {
+    if (!giveUpCache(this, cache)) return;
     this.close(cache);
     this.drainBarns(cache);
     this.base.destroy(cache);
@@ -674,7 +712,18 @@ export class Sheaves implements SlabAllocator {
   }
 }
 
-/** The caching derivation of a slab allocator. */
-export function sheaved(metadata: Metadata, cpu: Cpu, base: SlabAllocator, table: CacheTable): Sheaves {
-  return new Sheaves(metadata, cpu, base, table);
+/** Derivations that sheaves must not lie over, and why. */
+const SHEAVED_OVER: Readonly<Record<string, string>> = {
+  sheaved: 'its objects lie in sheaves already',
+  rcu: 'a sheaf would hand an object out again before its grace period: put rcuify over sheaved',
+  kmalloc: "kmalloc's caches have their sheaves already",
+};
+
+/**
+ * The caching derivation of a slab allocator. Throws `EINVAL` over one that has sheaves already, or whose frees wait for
+ * a grace period.
+ */
+export function sheaved(base: SlabAllocator): Sheaves {
+  refuseStack('sheaved', base, SHEAVED_OVER);
+  return new Sheaves(base);
 }

@@ -7,30 +7,17 @@
  */
 
 import type { GfpFlags } from '../memory/gfp.ts';
-import type { SlabFlags } from './flags.ts';
+import type { FrameAllocator } from '../page/pageAllocator.ts';
+import type { Address, AddressArray, CacheSpec } from './cacheSpec.ts';
+import type { CacheTable } from './cacheTable.ts';
 
-/** A byte offset in the data buffer; 0 is NULL. */
-export type Address = number;
+export type { Address, AddressArray, CacheSpec } from './cacheSpec.ts';
 
-/** A list of addresses in bulk calls. */
-export type AddressArray = Int32Array | Uint32Array;
-
-/** What a cache is created from; checked by the caller. */
-export interface CacheSpec {
-  readonly name: string;
-  /** Bytes of an object. */
-  readonly size: number;
-  /** Alignment in bytes, a power of two; 0: the default. */
-  readonly align: number;
-  readonly flags: SlabFlags;
-  /** Runs once for each object when its slab is made, or those bytes are copied into it. */
-  readonly ctor?: ((address: Address) => void) | Uint8Array | undefined;
-  /** Home node of the cache's slabs, or -1. */
-  readonly node: number;
-  /** The part of an object that views for users may show. */
-  readonly useroffset: number;
-  readonly usersize: number;
-}
+/**
+ * Moves an object that the user has, from one place to another: copies it, and changes whatever names it. False: it
+ * cannot be moved now (it is pinned, or the user does not know it); then nothing has changed.
+ */
+export type MoveObject = (from: Address, to: Address) => boolean;
 
 /** Objects and slabs of a cache (2006: `get_objects`). */
 export interface SlabCounts {
@@ -52,6 +39,10 @@ export interface SlabAllocator {
   readonly name: string;
   /** The name of the page allocator that the slabs come from. */
   readonly pageAllocatorName: string;
+  /** The heap's own page allocator, which is at the bottom of every stack, and with it this CPU. */
+  readonly frames: FrameAllocator;
+  /** The heap's caches. */
+  readonly table: CacheTable;
   /** A new cache's number. Throws `EINVAL` for a taken name, `ENOMEM` if there is no room for a descriptor. */
   create(spec: CacheSpec): number;
   /** One object, or 0. */
@@ -60,17 +51,28 @@ export interface SlabAllocator {
   allocNode(cache: number, gfp: GfpFlags, node: number): Address;
   /** Takes back a live object of the cache; throws a SlabError for anything else. */
   free(cache: number, address: Address): void;
+  /** n objects into `out`, or none: n or 0. */
+  allocBulk(cache: number, out: AddressArray, n: number, gfp: GfpFlags): number;
+  /** Takes back n objects of the cache, or none if one of them is refused. Zeros are skipped. */
+  freeBulk(cache: number, addresses: AddressArray, n: number): void;
   /** Adds objects to sheaf words that hold `have`, up to `want`; how many there are then. */
   fill(cache: number, sheaf: number, have: number, want: number, gfp: GfpFlags, node: number): number;
   /** Makes a slab whose constructor is user code. False without memory. Nothing may be half done. */
   construct(cache: number, gfp: GfpFlags, node: number): boolean;
   /** Puts the entries `from … to` of sheaf words back into their slabs; clears them. */
   drain(cache: number, sheaf: number, from: number, to: number): void;
+  /** Whether a live object of the cache begins there. */
   validPointer(cache: number, address: Address): boolean;
+  /** Bytes of an object, as the cache was created. */
   objectSize(cache: number): number;
   getObjects(cache: number): SlabCounts;
-  /** Gives empty slabs back to the page allocator; how many. */
-  shrink(cache: number): number;
-  /** Gives up the cache: no slab is left once its last object has come home. */
+  /** Gives empty slabs back to the page allocator, after `move` has emptied some more; how many. */
+  shrink(cache: number, move?: MoveObject): number;
+  /** One reference more, which takes one `destroy` more; the cache's number. */
+  dup(cache: number): number;
+  /**
+   * Drops a reference. With the last one the cache is given up: no slab is left once its last cached object has come
+   * home. Throws `EBUSY`, and changes nothing, while it has live objects.
+   */
   destroy(cache: number): void;
 }

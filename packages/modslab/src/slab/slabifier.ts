@@ -123,21 +123,32 @@ import {
   PENDING,
   RELEASING,
 } from '../page/page.ts';
-import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import { type FrameAllocator, NODE_ANY, type PageAllocator } from '../page/pageAllocator.ts';
+import { allocBulk, freeBulk } from './bulk.ts';
 import {
-  CacheTable,
+  type CacheTable,
   CONSTRUCTOR_FUNCTION,
   CONSTRUCTOR_NONE,
+  cacheTableOf,
   firstEntryOf,
   firstStateAt,
   headOf,
   stateAt,
 } from './cacheTable.ts';
 import { Charges } from './charge.ts';
+import { compact } from './compact.ts';
 import { countObjects } from './count.ts';
-import { SLAB } from './flags.ts';
+import { giveUpCache } from './destroy.ts';
+import { SLAB, SLAB_WHOLE_PAGES } from './flags.ts';
 import { checkObject } from './object.ts';
-import type { Address, CacheSpec, SlabAllocator, SlabCounts } from './slabAllocator.ts';
+import type {
+  Address,
+  AddressArray,
+  CacheSpec,
+  MoveObject,
+  SlabAllocator,
+  SlabCounts,
+} from './slabAllocator.ts';
 
 /** Times that a holder collects pending objects before it leaves the rest to the next one. */
 const COLLECT_TRIES = 2;
@@ -151,35 +162,42 @@ export function parkedMax(size: number, pageShift: number): number {
 }
 
 export class Slabifier implements SlabAllocator {
-  readonly name = 'slabifier';
+  readonly name: string = 'slabifier';
   readonly pageAllocatorName: string;
   readonly table: CacheTable;
   private readonly m: Int32Array;
   private readonly s: Uint8Array;
   private readonly metadata: Metadata;
   private readonly cpu: Cpu;
-  private readonly pages: FrameAllocator;
+  /** Where slabs come from: any derivation. */
+  private readonly pages: PageAllocator;
+  readonly frames: FrameAllocator;
   private readonly data: DataMemory;
   /** What this CPU's charges to groups go through. */
   readonly charges: Charges;
   private readonly mine: number;
+  /** The node that the next slab of a `MEM_SPREAD` cache is made on. */
+  private spread: number;
   /** Per cache: the slab that this CPU took from last. A hint of this thread only. */
   private readonly last: Int32Array;
   /** By cache number; of that generation only. */
   private readonly constructors: Map<number, { generation: number; run: (address: Address) => void }> =
     new Map();
 
-  constructor(metadata: Metadata, cpu: Cpu, data: DataMemory, pages: FrameAllocator) {
+  constructor(pages: PageAllocator, table?: CacheTable) {
+    const { metadata, cpu, data } = pages.frames;
     this.metadata = metadata;
     this.m = metadata.m;
     this.s = metadata.s;
     this.cpu = cpu;
     this.data = data;
     this.pages = pages;
+    this.frames = pages.frames;
     this.pageAllocatorName = pages.name;
     this.mine = ownerBits(cpu.owner);
+    this.spread = cpu.node;
     this.last = new Int32Array(metadata.layout.caches);
-    this.table = new CacheTable(metadata, cpu);
+    this.table = table ?? cacheTableOf(metadata, cpu);
     this.charges = new Charges(metadata, cpu);
   }
 
@@ -263,6 +281,30 @@ export class Slabifier implements SlabAllocator {
     return true;
   }
 
+  /** One object of the slab at frame `head`; 0 if it has none, or somebody holds it. For compaction. */
+  allocFrom(cache: number, head: number): Address {
+    const { m, s, cpu } = this;
+    if (!this.claim(head, cache) || this.take(cache, head, cpu.scratch, 0, 1) === 0) return 0;
+    const at = cpu.scratch + (1 << PAIR_SHIFT);
+    const entry = m[at];
+    s[m[at + 1]] = LIVE;
+    m[at] = 0;
+    return addressOf(entry);
+  }
+
+  allocBulk(cache: number, out: AddressArray, n: number, gfp: GfpFlags): number {
+    return allocBulk(this, cache, out, n, gfp);
+  }
+
+  freeBulk(cache: number, addresses: AddressArray, n: number): void {
+    freeBulk(this, cache, addresses, n);
+  }
+
+  dup(cache: number): number {
+    this.table.addReference(cache);
+    return cache;
+  }
+
   validPointer(cache: number, address: Address): boolean {
     try {
       checkObject(this.metadata, address, cache, this.table);
@@ -331,8 +373,15 @@ export class Slabifier implements SlabAllocator {
     return true;
   }
 
-  shrink(cache: number): number {
+  shrink(cache: number, move?: MoveObject): number {
     const before = this.cpu.counted(N_SLABS_FREED);
+    this.releaseEmpty(cache);
+    if (move !== undefined && compact(this, cache, move) > 0) this.releaseEmpty(cache);
+    return this.cpu.counted(N_SLABS_FREED) - before;
+  }
+
+  /** Releases the parked slabs of a cache, and what has become empty by objects left pending. */
+  private releaseEmpty(cache: number): void {
     for (let head = this.unpark(cache, NODE_ANY); head !== 0; head = this.unpark(cache, NODE_ANY)) {
       this.releaseSlab(cache, head);
     }
@@ -355,10 +404,10 @@ export class Slabifier implements SlabAllocator {
       clearBit(m, bitmap, pfn);
       this.releaseSlab(cache, pfn);
     }
-    return this.cpu.counted(N_SLABS_FREED) - before;
   }
 
   destroy(cache: number): void {
+    if (!giveUpCache(this, cache)) return;
     this.shrink(cache);
     this.constructors.delete(cache);
     this.last[cache] = 0;
@@ -551,9 +600,8 @@ export class Slabifier implements SlabAllocator {
     const descriptor = cacheAt(metadata.layout, cache);
     const bitmap = partialAt(metadata.layout, cache);
     if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);
-    const slots = this.table.isReady(cache)
-      ? parkedMax(m[descriptor + C_SIZE], metadata.layout.pageShift)
-      : 0;
+    const keeps = this.table.isReady(cache) && (m[descriptor + C_FLAGS] & SLAB_WHOLE_PAGES) === 0;
+    const slots = keeps ? parkedMax(m[descriptor + C_SIZE], metadata.layout.pageShift) : 0;
     for (let i = 0; i < slots; i++) {
       if (m[descriptor + C_PARKED + i] !== 0) continue;
       if (Atomics.compareExchange(m, descriptor + C_PARKED + i, 0, head) !== 0) continue;
@@ -593,6 +641,13 @@ export class Slabifier implements SlabAllocator {
   forgetParked(cache: number, head: number): void {
     const descriptor = cacheAt(this.metadata.layout, cache);
     for (let i = 0; i < PARKED_MAX; i++) Atomics.compareExchange(this.m, descriptor + C_PARKED + i, head, 0);
+  }
+
+  /** Where a new slab that may lie anywhere is made: for `MEM_SPREAD`, on the nodes in turn. */
+  private spreadNode(flags: number): number {
+    if ((flags & SLAB.MEM_SPREAD) === 0) return NODE_ANY;
+    this.spread = (this.spread + 1) % this.metadata.layout.nodes;
+    return this.spread;
   }
 
   /** The node that an allocation must or should come from, or any. */
@@ -783,11 +838,12 @@ export class Slabifier implements SlabAllocator {
     const descriptor = cacheAt(metadata.layout, cache);
     const frames = m[descriptor + C_FRAMES];
     const zone = (m[descriptor + C_FLAGS] & SLAB.CACHE_DMA) !== 0 ? GFP.DMA : 0;
-    const head = pages.allocateExact(frames, 2 ** m[descriptor + C_ORDER], gfp | zone, node);
+    const at = node === NODE_ANY ? this.spreadNode(m[descriptor + C_FLAGS]) : node;
+    const head = pages.allocateExact(frames, 2 ** m[descriptor + C_ORDER], gfp | zone, at);
     if (head === 0) return 0;
     const page = pageAt(metadata.layout, head);
     const single = m[descriptor + C_OBJECTS] === 1;
-    pages.describeTails(head, frames, single ? flagsOf(KIND_TAIL, 0) : flagsOf(KIND_SLAB_TAIL, cache));
+    this.frames.describeTails(head, frames, single ? flagsOf(KIND_TAIL, 0) : flagsOf(KIND_SLAB_TAIL, cache));
     m[page + PAGE_FIRST_FREE] = 0;
     for (let pfn = head; pfn < (single ? head + 1 : head + frames); pfn++)
       this.describeSlab(descriptor, head, pfn);
@@ -795,7 +851,7 @@ export class Slabifier implements SlabAllocator {
     killPoint('slab.described');
     m[page + PAGE_FLAGS] = flagsOf(KIND_SLAB, cache);
     killPoint('slab.published');
-    pages.published();
+    this.frames.published();
     this.cpu.count(N_SLABS_ALLOCATED);
     return head;
   }
@@ -849,4 +905,9 @@ export class Slabifier implements SlabAllocator {
     const first = firstEntryOf(this.metadata.layout.pageShift, head);
     return addressOf(first + Math.imul(index, this.m[descriptor + C_GRANULES]));
   }
+}
+
+/** Slabs over any page allocator (2006: `slabifier_allocator`). `table`: the heap's, if it is there already. */
+export function slabifier(pages: PageAllocator, table?: CacheTable): Slabifier {
+  return new Slabifier(pages, table);
 }

@@ -37,7 +37,9 @@ export interface SlabinfoRow {
 export function slabinfo(metadata: Metadata, table: CacheTable, pageAllocator: string): SlabinfoRow[] {
   const { m, layout } = metadata;
   const counts = countAllObjects(metadata);
-  return table.ready().map((id) => {
+  // A merged cache has no slabs: its objects are in the row of the cache that it shares slabs with.
+  const own = table.ready().filter((id) => !table.isMerged(id));
+  return own.map((id) => {
     const cache = cacheAt(layout, id);
     const { live, cached, slabs, partial, active } = counts[id];
     const dma = (m[cache + C_FLAGS] & SLAB.CACHE_DMA) !== 0;

@@ -52,14 +52,14 @@ export function createLayers(options: LayersOptions = {}): Layers {
 export function layersOn(metadata: Metadata, data: DataMemory): Layers {
   const cpu = attachCpu(metadata);
   const pages = new FrameAllocator(metadata, cpu, data);
-  const slabifier = new Slabifier(metadata, cpu, data, pages);
+  const slabifier = new Slabifier(pages);
   return {
     metadata,
     data,
     cpu,
     pages,
     slabifier,
-    sheaves: sheaved(metadata, cpu, slabifier, slabifier.table),
+    sheaves: sheaved(slabifier),
   };
 }
 

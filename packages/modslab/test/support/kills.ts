@@ -1,11 +1,14 @@
 /**
  * A kill storm, as its supervisor sees it. Workers do random work on one heap; the supervisor, a CPU of the heap itself,
- * kills one at a random moment, reaps it, validates, frees what the board says the dead one had, and puts a new thread in
- * its place; again and again. In the end all stop, and everything must be accounted for.
+ * kills one or several at a random moment, reaps each, validates after each reap, frees what the board says the dead had,
+ * and puts new threads in their places; again and again. In the end all stop, and everything must be accounted for.
+ *
+ * A storm spends its time on starting threads. So up to three die at once and start at the same time, and nobody waits for
+ * a new thread to begin unless it is to be killed next; of those, one in four is killed while it still starts.
  */
 
 import assert from 'node:assert/strict';
-import { Heap, type HeapOptions } from 'modslab';
+import { type CpuInfo, Heap, type HeapOptions } from 'modslab';
 import { assertAlone, assertSound, settle } from './accounts.ts';
 import type { Board } from './board.ts';
 import { createMixCaches, destroyMixCaches } from './mix.ts';
@@ -16,11 +19,12 @@ import { cachePrefix, PASSAGES, tagOf } from './storm.ts';
 import { sleep, Thread } from './thread.ts';
 
 const WORKERS = 4;
+/** At least one worker lives on. */
+const VICTIMS_MAX: number = WORKERS - 1;
 /** One life in so many is ended while the thread is still starting. */
 const EARLY = 4;
-/** Kills come within so many milliseconds after the last, or after a thread was started. */
+/** Kills come within so many milliseconds after the last. */
 const CALM_MS = 12;
-const START_MS = 80;
 
 export interface StormOptions {
   readonly kills: number;
@@ -37,6 +41,8 @@ class Storm {
   private readonly random: Random;
   private readonly threads: Thread[];
   private readonly lives: number[];
+  /** What the board said of each worker's steps when its present life was started. */
+  private readonly stepsBefore: number[];
   /** Live objects that no list may name: what the dead had in their hands. */
   private unlisted = 0;
 
@@ -46,22 +52,21 @@ class Storm {
     this.board = boardFor(options.heap, WORKERS, { slots: 24, holdings: 64 });
     this.random = new Random(options.seed);
     this.lives = Array(WORKERS).fill(0);
+    this.stepsBefore = Array(WORKERS).fill(0);
     createMixCaches(this.heap);
     this.threads = this.lives.map((_, worker) => this.start(worker));
   }
 
   async run(): Promise<void> {
-    await Promise.all(this.threads.map((_, worker) => this.begun(worker)));
-    for (let kill = 0; kill < this.options.kills; kill++) {
-      const worker = this.random.below(WORKERS);
+    let kills = 0;
+    while (kills < this.options.kills) {
+      const victims = this.victims(Math.min(VICTIMS_MAX, this.options.kills - kills));
+      for (const worker of victims) if (!this.random.oneIn(EARLY)) await this.begun(worker);
       await sleep(this.random.below(CALM_MS));
-      await this.kill(worker);
-      while (this.random.oneIn(EARLY) && ++kill < this.options.kills) {
-        await sleep(this.random.below(START_MS));
-        await this.kill(worker);
-      }
-      await this.begun(worker);
+      await this.kill(victims);
+      kills += victims.length;
     }
+    await Promise.all(this.threads.map((_, worker) => this.begun(worker)));
     await this.finish();
   }
 
@@ -71,52 +76,76 @@ class Storm {
     this.heap.detach();
   }
 
+  /** 1 … `most` different workers. */
+  private victims(most: number): number[] {
+    const count = this.random.between(1, most);
+    const workers = this.threads.map((_, worker) => worker);
+    return Array.from({ length: count }, () => workers.splice(this.random.below(workers.length), 1)[0]);
+  }
+
   private start(worker: number): Thread {
-    const thread = new Thread();
+    const thread = new Thread({ shortLived: true });
     const { seed, jitter = 0 } = this.options;
     const args = { worker, life: this.lives[worker], seed, jitter, attach: 0 };
+    this.stepsBefore[worker] = this.board.steps[worker];
     thread.launch('storm.work', this.heap.handle, this.board, args);
     return thread;
   }
 
   /** Waits until the worker has done something in its present life. */
   private async begun(worker: number): Promise<void> {
-    const before = this.board.steps[worker];
-    const { board } = this;
-    await this.threads[worker].until(() => board.steps[worker] !== before, 'a worker to begin', board);
+    const { board, stepsBefore } = this;
+    const done = (): boolean => board.steps[worker] !== stepsBefore[worker];
+    await this.threads[worker].until(done, 'a worker to begin', board);
   }
 
-  private async kill(worker: number): Promise<void> {
+  /** Kills them all, then reaps, and starts their successors. */
+  private async kill(victims: readonly number[]): Promise<void> {
     for (const { failure } of this.threads) if (failure !== undefined) throw failure;
-    await this.threads[worker].kill();
-    await this.reap(worker);
-    assertSound(this.heap, `after the reap of ${tagOf(worker, this.lives[worker])}`);
-    this.freeLegacy(worker);
-    this.lives[worker]++;
-    this.threads[worker] = this.start(worker);
+    await Promise.all(victims.map((worker) => this.threads[worker].kill()));
+    await this.reap(victims);
+    for (const worker of victims) {
+      this.freeLegacy(worker);
+      this.lives[worker]++;
+      this.threads[worker] = this.start(worker);
+    }
   }
 
-  private async reap(worker: number): Promise<void> {
+  /** While one of the dead is reaped the others are still there, unreaped. */
+  private async reap(victims: readonly number[]): Promise<void> {
     const { heap, board } = this;
-    const tag = tagOf(worker, this.lives[worker]);
-    const slots = await this.cpusOf(worker, tag);
-    assert.ok(slots.length <= 1, `${tag} had CPUs ${slots.map(({ cpu }) => cpu)}`);
-    for (const { cpu, generation } of slots) heap.reap(cpu, generation);
-    board.control[PASSAGES + worker] = 0;
-    this.unlisted += board.inflight[worker];
-    board.inflight[worker] = 0;
+    const tags = victims.map((worker) => tagOf(worker, this.lives[worker]));
+    const slots = await this.cpusOf(victims, tags);
+    const found = slots.map(({ cpu, tag }) => `${cpu} ${tag}`).join(', ');
+    assert.ok(slots.length <= victims.length, `${tags} had the CPUs ${found}`);
+    for (const { cpu, generation, tag } of slots) {
+      heap.reap(cpu, generation);
+      assertSound(heap, `after the reap of CPU ${cpu}, ${tag}`);
+    }
+    for (const worker of victims) {
+      board.control[PASSAGES + worker] = 0;
+      this.unlisted += board.inflight[worker];
+      board.inflight[worker] = 0;
+    }
   }
 
-  /** The slots that a dead worker has left: those with its tag, and those without any that no living thread is taking or leaving. */
-  private async cpusOf(worker: number, tag: string): Promise<{ cpu: number; generation: number }[]> {
-    const passages = (): string =>
-      this.lives.map((_, i) => (i === worker ? 0 : Atomics.load(this.board.control, PASSAGES + i))).join();
+  /**
+   * The slots that dead workers have left: those with their tags, and those without any that no living thread is taking or
+   * leaving.
+   */
+  private async cpusOf(dead: readonly number[], tags: readonly string[]): Promise<CpuInfo[]> {
+    const { control } = this.board;
+    const passages = (): number[] =>
+      this.lives.map((_, i) => (dead.includes(i) ? 0 : Atomics.load(control, PASSAGES + i)));
     for (;;) {
       const before = passages();
       const slots = this.heap.cpus();
-      const still = !before.split(',').some((count) => Number(count) % 2 === 1);
-      if (still && passages() === before) {
-        return slots.filter((slot) => slot.online && slot.cpu !== this.heap.cpu && (slot.tag ?? tag) === tag);
+      const still = before.every((count) => count % 2 === 0);
+      if (still && passages().join() === before.join()) {
+        return slots.filter(
+          ({ cpu, online, tag }) =>
+            online && cpu !== this.heap.cpu && (tag === undefined || tags.includes(String(tag))),
+        );
       }
       await sleep(1);
     }

@@ -6,28 +6,46 @@
 import { parentPort } from 'node:worker_threads';
 import { Heap } from 'modslab';
 import { Board } from './board.ts';
-import { scenarios as exchange } from './exchange.ts';
-import { scenarios as growth } from './growth.ts';
-import { scenarios as stall } from './stall.ts';
-import { scenarios as storm } from './storm.ts';
-import type { OutcomeMessage, Scenarios, Task, TaskMessage } from './task.ts';
+import type { OutcomeMessage, Scenario, Scenarios, Task, TaskMessage } from './task.ts';
 
-const scenarios: Scenarios = { ...exchange, ...growth, ...stall, ...storm };
+/**
+ * Where scenarios are, by what stands before the dot in their names. A thread loads only what it is asked for: tests that
+ * start threads by the hundred spend most of their time in loading modules.
+ */
+const sources: Readonly<Record<string, () => Promise<{ scenarios: Scenarios }>>> = {
+  emscripten: () => import('../ported/emscripten.ts'),
+  exchange: () => import('./exchange.ts'),
+  growth: () => import('./growth.ts'),
+  larson: () => import('../ported/larson.ts'),
+  mstress: () => import('../ported/mstress.ts'),
+  rpmalloc: () => import('../ported/rpmalloc.ts'),
+  snmalloc: () => import('../ported/snmalloc.ts'),
+  stall: () => import('./stall.ts'),
+  storm: () => import('./storm.ts'),
+};
 
-/** A heap for scenarios that attach by themselves. */
-function noHeap(): Heap {
-  return Heap.create({ shared: false, size: 2 ** 18 });
+async function find(scenario: string): Promise<Scenario> {
+  const act = (await sources[scenario.split('.')[0]]?.())?.scenarios[scenario];
+  if (act === undefined) throw new Error(`there is no scenario '${scenario}'`);
+  return act;
 }
 
 async function run({ scenario, handle, tag, plan, board, args }: TaskMessage): Promise<unknown> {
-  const act = scenarios[scenario];
-  if (act === undefined) throw new Error(`there is no scenario '${scenario}'`);
-  const heap = args.attach === 0 ? noHeap() : Heap.attach(handle, tag === '' ? {} : { tag });
-  const task: Task = { heap, handle, board: new Board(plan, board), args };
+  const act = await find(scenario);
+  const heap = args.attach === 0 ? undefined : Heap.attach(handle, tag === '' ? {} : { tag });
+  const task: Task = {
+    get heap(): Heap {
+      if (heap === undefined) throw new Error(`'${scenario}' attaches by itself`);
+      return heap;
+    },
+    handle,
+    board: new Board(plan, board),
+    args,
+  };
   try {
     return await act(task);
   } finally {
-    heap.detach();
+    heap?.detach();
   }
 }
 

@@ -1,0 +1,94 @@
+/** Writes `docs/benchmarks.md` and its plots from one run's report. */
+
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { goalsOf, isMet, verdict } from './goals.ts';
+import { packageFile } from './paths.ts';
+import { type Plot, plotsOf } from './plots.ts';
+import { type Report, summary } from './results.ts';
+import { figure, layOut, legend, meanTable, ratioTable, timeTable } from './table.ts';
+
+/** Bytes, from `npm run size`; undefined where it cannot be run. */
+function importSize(): number | undefined {
+  const { stdout } = spawnSync(process.execPath, [packageFile('../scripts/size.mjs')], { encoding: 'utf8' });
+  const digits = /import \{ Heap \}.*?([\d,]+) (?:B|bytes)/.exec(stdout ?? '')?.[1];
+  return digits === undefined ? undefined : Number(digits.replaceAll(',', ''));
+}
+
+function goalTable(report: Report): string[] {
+  return layOut([
+    ['goal', 'at', 'figure', '', ''],
+    ...goalsOf(report, importSize()).map((goal) => [
+      goal.goal,
+      `${goal.atLeast ? '≥' : '≤'} ${goal.limit.toLocaleString('en-US')} ${goal.unit}`.trim(),
+      isMet(goal) === undefined ? '–' : `${figure(goal.value ?? Number.NaN)} ${goal.unit}`.trim(),
+      verdict(goal),
+      goal.note,
+    ]),
+  ]);
+}
+
+/** The document's text; plots are linked as files of the folder `benchmarks/` beside it. */
+export function documentOf(report: Report, plots: readonly Plot[]): string {
+  const { scale, rounds, roundMs, warmMs, statistic } = report.parameters;
+  const rows = report.rows.filter((row) => !row.detail);
+  const which = statistic === 'median' ? 'medians' : 'the least';
+  return `${[
+    '# Benchmarks',
+    '',
+    'Made by `npm run bench:report`; every figure, plot and mark below comes from that one run. Absolute figures do not carry',
+    'over to another machine; ratios roughly do. Both sides run the same loops with the same parameters and the same random',
+    'numbers (`bench/src/workloads/` and `bench/native/`), each contestant in a process of its own, and take turns round by',
+    'round. *Net* is less what the same loop costs around an allocator that does nothing.',
+    '',
+    `- machine: ${report.machine}`,
+    `- ${report.runtime}; ${report.date}`,
+    `- ${scale} parameters; ${which} of ${rounds} rounds of ${roundMs} ms, after ${warmMs} ms of warm-up`,
+    `- ${report.operation}`,
+    '',
+    '## Goals',
+    '',
+    ...goalTable(report),
+    '',
+    '## Geometric means',
+    '',
+    "modslab's time ÷ the other's, gross (net); below 1 modslab is the faster. `replace-1g` counts as a workload of one thread.",
+    '',
+    ...meanTable(summary(report)),
+    '',
+    ...plots.flatMap(({ file, title }) => [`![${title}](benchmarks/${file})`, '']),
+    '## Figures',
+    '',
+    ...timeTable(rows),
+    '',
+    "modslab's figure ÷ the other's, gross (net):",
+    '',
+    ...ratioTable(rows),
+    '',
+    '## Workloads',
+    '',
+    ...legend(rows),
+    '',
+    ...(report.missing.length > 0 ? ['Left out:', '', ...report.missing.map((line) => `- ${line}`), ''] : []),
+    ...report.problems.map((p) => `**PROBLEM** in ${p.workload}, ${p.allocator}: ${p.text}`),
+  ]
+    .join('\n')
+    .replaceAll(/\n{3,}/g, '\n\n')
+    .trimEnd()}\n`;
+}
+
+/** Writes the document and its plots into `docs/` (or `folder`); the files written. */
+export function writeDocument(report: Report, folder: string = packageFile('../docs')): string[] {
+  const plots = plotsOf(report);
+  const pictures = join(folder, 'benchmarks');
+  rmSync(pictures, { recursive: true, force: true });
+  mkdirSync(pictures, { recursive: true });
+  const files = plots.map(({ file, svg }) => {
+    writeFileSync(join(pictures, file), svg);
+    return join(pictures, file);
+  });
+  const document = join(folder, 'benchmarks.md');
+  writeFileSync(document, documentOf(report, plots));
+  return [document, ...files];
+}

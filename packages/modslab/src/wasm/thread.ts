@@ -1,0 +1,81 @@
+/**
+ * A thread's own part of a module that runs on several threads: a stack, and a block of thread-local storage if the
+ * module has any, both taken from the heap.
+ *
+ * All threads share one memory, and each has an instance of the module with globals of its own. The linker knows one stack
+ * only, the first thread's; every further thread gets another by setting the instance's global `__stack_pointer`:
+ *
+ *     stack ────────────── stackSize ──────────────┐
+ *     │  grows downwards  ◄───────── first frame   │ __stack_pointer
+ *     └──────────────────────────────────────────────
+ *
+ * `__wasm_init_tls(block)` copies the initial values of `_Thread_local` variables, and points the instance to them.
+ */
+
+import type { Heap } from '../heap.ts';
+import { invalid, SlabError } from '../memory/errors.ts';
+import type { Address } from '../slab/slabAllocator.ts';
+
+/** What the stack pointer must be a multiple of (WebAssembly's C ABI). */
+const STACK_ALIGN = 16;
+const STACK_SIZE_DEFAULT = 65_536;
+
+/** What a further thread has of its own; `release` gives it back, once nothing of the module runs on it any more. */
+export interface WasmThread {
+  /** The lowest byte of the stack. */
+  readonly stack: Address;
+  readonly stackSize: number;
+  /** The block of thread-local storage; 0 if the module has none. */
+  readonly tls: Address;
+  release(): void;
+}
+
+interface Instance {
+  readonly exports: Readonly<Record<string, unknown>>;
+}
+
+const numberOf = (value: unknown): number => Number((value as { readonly value?: unknown })?.value ?? 0);
+
+/**
+ * Gives an instance that a further thread has made a stack and thread-local storage from `heap`. Call it before anything
+ * of the instance, on every thread but the first. The module must export `__stack_pointer` and, if it has thread-local
+ * variables, `__wasm_init_tls`, `__tls_size` and `__tls_align` (`-Wl,--export=…` each); `EINVAL` says which one lacks.
+ * `ENOMEM` without memory.
+ */
+export function wasmThread(
+  heap: Heap,
+  instance: Instance,
+  { stackSize = STACK_SIZE_DEFAULT }: { stackSize?: number } = {},
+): WasmThread {
+  const { exports } = instance;
+  const pointer = exports.__stack_pointer as { value: number } | undefined;
+  if (typeof pointer?.value !== 'number') {
+    invalid('the module does not export __stack_pointer: link it with --export=__stack_pointer');
+  }
+  const tlsSize = numberOf(exports.__tls_size);
+  const initTls = exports.__wasm_init_tls as ((block: Address) => void) | undefined;
+  if (tlsSize > 0 && typeof initTls !== 'function') {
+    invalid(
+      'the module has thread-local variables, but does not export __wasm_init_tls: link it with --export=__wasm_init_tls',
+    );
+  }
+  const stack = heap.kmallocAligned(stackSize, STACK_ALIGN);
+  if (stack === 0) throw new SlabError('ENOMEM', `no memory for a stack of ${stackSize} bytes`);
+  const tls =
+    tlsSize > 0 ? heap.kmallocAligned(tlsSize, Math.max(STACK_ALIGN, numberOf(exports.__tls_align))) : 0;
+  if (tlsSize > 0 && tls === 0) {
+    heap.kfree(stack);
+    throw new SlabError('ENOMEM', `no memory for ${tlsSize} bytes of thread-local storage`);
+  }
+  (pointer as { value: number }).value = (stack + Math.floor(stackSize / STACK_ALIGN) * STACK_ALIGN) | 0;
+  if (tls !== 0) initTls?.(tls);
+  return {
+    stack,
+    stackSize,
+    tls,
+    release() {
+      heap.kfree(tls);
+      heap.kfree(stack);
+    },
+  };
+}

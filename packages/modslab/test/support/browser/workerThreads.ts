@@ -1,0 +1,93 @@
+/**
+ * node:worker_threads for browsers, as far as support/thread.ts and support/worker.ts use it.
+ *
+ * A browser tells nobody that a worker has ended: `terminate()` returns at once, and the worker may run on for a moment. What
+ * does tell is a Web Lock: every worker holds one of its own for life, and takes it before it does anything else. After
+ * `terminate()` the page requests the same lock, and has it when the worker is gone. It never gives it back: so a worker
+ * which was ended before it had its lock never gets it.
+ */
+
+interface Scope {
+  readonly name: string;
+  postMessage(data: unknown): void;
+  addEventListener(event: string, listen: (event: { data: unknown }) => void): void;
+}
+
+interface WebWorker {
+  postMessage(data: unknown): void;
+  terminate(): void;
+  addEventListener(event: string, listen: (event: { data: unknown; message?: string }) => void): void;
+}
+
+interface Globals {
+  readonly document?: unknown;
+  readonly navigator: { locks: { request(name: string, held: () => Promise<unknown>): Promise<unknown> } };
+  readonly Worker: new (url: URL, options: { type: 'module'; name: string }) => WebWorker;
+}
+
+const globals = globalThis as unknown as Globals;
+
+/** Resolves when the lock is this thread's, which it stays. */
+function lockForLife(name: string): Promise<void> {
+  return new Promise((resolve) => {
+    void globals.navigator.locks.request(name, () => {
+      resolve();
+      return new Promise(() => {});
+    });
+  });
+}
+
+type Listener = (value: unknown) => void;
+let workers = 0;
+
+export class Worker {
+  private readonly worker: WebWorker;
+  private readonly name: string;
+  private readonly listeners: Record<string, Listener[]> = {};
+
+  constructor(url: URL) {
+    this.name = `worker ${++workers} of ${Math.random()}`;
+    this.worker = new globals.Worker(url, { type: 'module', name: this.name });
+    this.worker.addEventListener('message', ({ data }) => this.emit('message', data));
+    this.worker.addEventListener('error', ({ message }) => this.emit('error', new Error(message)));
+  }
+
+  on(event: string, listener: Listener): void {
+    this.listeners[event] ??= [];
+    this.listeners[event].push(listener);
+  }
+
+  postMessage(data: unknown): void {
+    this.worker.postMessage(data);
+  }
+
+  /** Resolves when the worker is gone. */
+  async terminate(): Promise<void> {
+    this.worker.terminate();
+    await lockForLife(this.name);
+    this.emit('exit', 0);
+  }
+
+  private emit(event: string, value: unknown): void {
+    for (const listener of this.listeners[event] ?? []) listener(value);
+  }
+}
+
+export interface ParentPort {
+  on(event: 'message', listener: Listener): void;
+  postMessage(data: unknown): void;
+}
+
+/** In a worker: its messages, from when it has its lock on. */
+export const parentPort: ParentPort | null = globals.document === undefined ? portOf() : null;
+
+function portOf(): ParentPort {
+  const scope = globalThis as unknown as Scope;
+  const locked = lockForLife(scope.name);
+  return {
+    on(_event, listener) {
+      scope.addEventListener('message', ({ data }) => void locked.then(() => listener(data)));
+    },
+    postMessage: (data) => scope.postMessage(data),
+  };
+}

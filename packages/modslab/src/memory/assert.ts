@@ -61,7 +61,6 @@ export const KILL_POINTS: readonly string[] = [
   'charge.free-intended',
   'charge.free-decided',
   'charge.uncharged',
-  'charge.free-run',
   'group.created-slot',
   'group.candidate',
   'group.adopting',

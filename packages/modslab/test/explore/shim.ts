@@ -126,6 +126,11 @@ export function $put(at: number, to: number): boolean {
   return ask(true);
 }
 
+/** A write to the location that was just read. */
+export function $putBack(to: number): boolean {
+  return $put(location, to);
+}
+
 export function $write(): number {
   if (source !== undefined) {
     for (let i = 0; i < source.length; i++) set(location + i, source[i]);

@@ -5,6 +5,7 @@
  *
  *     m[i]                       → ($at(i) && (yield), $read())              m: a view of the metadata, by name and type
  *     m[i] = v                   → ($put(i, v) && (yield), $write())
+ *     m[i] |= v                  → two steps, a read and a write
  *     Atomics.xxx(m, i, …)       → ($cas(i, a, b) && (yield), $swap())       one step, as on the machine
  *     function f(…) { … }        → function* f(…) { … }                      if it, or what it calls, has such an access
  *     f(…)                       → (yield* f(…))
@@ -38,6 +39,7 @@ const SHIM_NAMES = [
   '$read',
   '$put',
   '$write',
+  '$putBack',
   '$cas',
   '$swap',
   '$update',
@@ -345,8 +347,8 @@ class Rewriter {
       return this.step('$put', '$write', [at, this.expression(node.right)]);
     }
     const text = node.operatorToken.getText();
-    if (!/^[A-Za-z.]+$/.test(left.argumentExpression.getText()) && /\(/.test(left.argumentExpression.getText()))
-      throw new Error(`an index with a call in a compound assignment: ${node.getText()}`);
+    // The location is that of the read: nothing may come in between.
+    if (/[([]/.test(node.right.getText())) throw new Error(`too much for a compound assignment: ${node.getText()}`);
     const operator: Record<string, ts.BinaryOperator> = {
       '+=': ts.SyntaxKind.PlusToken,
       '-=': ts.SyntaxKind.MinusToken,
@@ -355,7 +357,8 @@ class Rewriter {
     };
     if (operator[text] === undefined) throw new Error(`${text} has no shim`);
     const old = this.step('$at', '$read', [at]);
-    return this.step('$put', '$write', [at, f.createBinaryExpression(old, operator[text], this.expression(node.right))]);
+    const changed = f.createBinaryExpression(old, operator[text], this.expression(node.right));
+    return this.step('$putBack', '$write', [changed]);
   }
 
   private index(node: ts.Expression, view: 'word' | 'byte'): ts.Expression {

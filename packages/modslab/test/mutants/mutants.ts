@@ -131,8 +131,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: SLABIFIER,
-    text: '    if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);\n    const slots',
-    by: '    const slots',
+    text: '    if (hasBit(m, bitmap, head)) clearBit(m, bitmap, head);\n    const keeps',
+    by: '    const keeps',
     breaks: 'a slab that is parked or released keeps its partial bit',
     scenarios: [HOME],
   },
@@ -159,9 +159,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: PAGES,
-    text: "    setRange(m, metadata.layout.freeBitmap, from, end);\n    killPoint('frames.bits-set');\n    for (let pfn = from; pfn < end; pfn++) Atomics.store(m, pageAt(metadata.layout, pfn) + PAGE_CLAIM, 0);",
-    by: "    for (let pfn = from; pfn < end; pfn++) Atomics.store(m, pageAt(metadata.layout, pfn) + PAGE_CLAIM, 0);\n    killPoint('frames.bits-set');\n    setRange(m, metadata.layout.freeBitmap, from, end);",
-    breaks: 'frames are free before their bits say so',
+    text: "    killPoint('frames.bits-set');\n    for (let pfn = from; pfn < end; pfn++) {\n      const page = pageAt(metadata.layout, pfn);\n      m[page + PAGE_SOURCE] = 0;\n      Atomics.store(m, page + PAGE_CLAIM, 0);\n    }\n",
+    by: "    for (let pfn = from; pfn < end; pfn++) Atomics.store(m, pageAt(metadata.layout, pfn) + PAGE_CLAIM, 0);\n    setRange(m, metadata.layout.freeBitmap, from, end);\n",
+    breaks: 'the free bits are set once more after the frames were free',
     scenarios: [LARGE, ORDERS],
   },
   {

@@ -41,7 +41,7 @@ import {
 import { firstEntryOf, firstStateAt } from '#src/slab/cacheTable.js';
 import { forEachSlab } from '#src/slab/count.js';
 import { $quiet } from './shim.ts';
-import { type Address, type SteppedHeap, withoutCapacities, type World } from './world.ts';
+import { type Address, type SteppedHeap, type World, withoutCapacities } from './world.ts';
 
 /** What must not be. */
 export class Violation extends Error {}
@@ -94,7 +94,10 @@ function liveInSlabs(world: World): Set<Address> {
       if (isLive(state)) live.add(address);
       const known = state === FREE || state === PENDING || state === CACHED || isLive(state);
       check(known, () => `${hex(address)} is left in state ${state}`);
-      check(inSheaf === (state === CACHED), () => `${hex(address)} has state ${state}, in a sheaf: ${inSheaf}`);
+      check(
+        inSheaf === (state === CACHED),
+        () => `${hex(address)} has state ${state}, in a sheaf: ${inSheaf}`,
+      );
     }
   });
   check(stand === cached.size, () => `${cached.size - stand} entries of sheaves name no object of a slab`);
@@ -176,5 +179,8 @@ export function audit(world: World, dead: readonly number[], runner: Runner): vo
   $quiet(inspector.detach());
   checkSound(validator, 'when everything is freed');
   const { live, footprint } = validator.meminfo();
-  check(live === 0 && footprint === 0, () => `${live} bytes live, ${footprint} in use, when everything is freed`);
+  check(
+    live === 0 && footprint === 0,
+    () => `${live} bytes live, ${footprint} in use, when everything is freed`,
+  );
 }

@@ -43,7 +43,12 @@ export function exploreAll(rounds: readonly Bounds[], killedAt: Set<string>): vo
     const within = `at most ${bounds.preemptions} preemptions and ${bounds.kills} kills`;
     for (const scenario of scenarios) {
       test(`${scenario.name}: every schedule with ${within}`, options, async (t) => {
-        const explorer = new Explorer(await loaded(), scenario, { bounds: boundsFor(scenario, bounds) }, killedAt);
+        const explorer = new Explorer(
+          await loaded(),
+          scenario,
+          { bounds: boundsFor(scenario, bounds) },
+          killedAt,
+        );
         const figures = explorer.explore();
         all.push(figures);
         const { schedules, steps, states, pruned, ends, conflicts } = figures;

@@ -23,9 +23,13 @@ const named = (name: string): Scenario => {
 };
 
 test('the explorer stops before every access but those of figures and of iterators', options, () => {
-  const known = /^(meminfo|counters|slabinfo|buddyinfo|KmemCache\.liveObjects|Group\.|Heap\.|Kmalloc\.constructor)/;
+  const known =
+    /^(meminfo|counters|slabinfo|buddyinfo|KmemCache\.liveObjects|Group\.|Heap\.|Kmalloc\.constructor)/;
   const { atomic, stops } = transform();
-  assert.deepEqual(Object.keys(atomic).filter((name) => !known.test(name)), []);
+  assert.deepEqual(
+    Object.keys(atomic).filter((name) => !known.test(name)),
+    [],
+  );
   assert.ok(stops > 400, `${stops} places in the sources`);
 });
 
@@ -56,7 +60,12 @@ test('a CPU was killed at every kill point but those of groups and links', optio
 });
 
 /** Explores with a defect of the machine; it must be found. */
-async function withDefect(name: string, preemptions: number, kills: number, defect: (world: World) => Defect): Promise<Figures> {
+async function withDefect(
+  name: string,
+  preemptions: number,
+  kills: number,
+  defect: (world: World) => Defect,
+): Promise<Figures> {
   const scenario = named(name);
   const bounds = boundsFor(scenario, { preemptions, kills });
   return new Explorer(await loaded(), scenario, { bounds, defect, schedulesMax: 200_000 }).explore();
@@ -79,22 +88,31 @@ test('a compare-and-swap of an owner of sheaves that is not atomic is found', op
   const { violation } = await withDefect('two exchange with the barn in both directions', 2, 0, (world) => ({
     tornSwap: (at) => {
       const { layout } = world.metadata;
-      return at >= sheavesAt(layout, 1) && at < sheavesAt(layout, 2) && (at - sheavesAt(layout, 1)) % 256 === 0;
+      return (
+        at >= sheavesAt(layout, 1) && at < sheavesAt(layout, 2) && (at - sheavesAt(layout, 1)) % 256 === 0
+      );
     },
   }));
   assert.ok(violation !== undefined);
 });
 
 test('a clearing of sheaf entries that gets lost is found', options, async () => {
-  const { violation } = await withDefect('two flush into the same slabs', 0, 0, ({ metadata: { layout } }) => ({
-    lostStore: (at, value) => value === 0 && at >= sheavesAt(layout, 1) && at < sheavesAt(layout, 2) && at % 256 !== 0,
-  }));
+  const { violation } = await withDefect(
+    'two flush into the same slabs',
+    0,
+    0,
+    ({ metadata: { layout } }) => ({
+      lostStore: (at, value) =>
+        value === 0 && at >= sheavesAt(layout, 1) && at < sheavesAt(layout, 2) && at % 256 !== 0,
+    }),
+  );
   assert.ok(violation !== undefined);
 });
 
 test('an intent that is not written is found when its CPU dies', options, async () => {
   const { violation } = await withDefect('large objects', 0, 1, ({ metadata: { layout } }) => ({
-    lostStore: (at) => at >= layout.cpuRecords && at < layout.cacheTable && (at - layout.cpuRecords) % 80 === 1,
+    lostStore: (at) =>
+      at >= layout.cpuRecords && at < layout.cacheTable && (at - layout.cpuRecords) % 80 === 1,
   }));
   assert.ok(violation !== undefined);
 });

@@ -24,8 +24,8 @@
  * relies on across CPUs goes through Atomics; what is plain and shared across CPUs is read again under a claim.
  */
 
-import { audit, Violation } from './audit.ts';
 import { Random } from '../support/random.ts';
+import { audit, Violation } from './audit.ts';
 import type { Scenario } from './scenarios.ts';
 import { type Defect, machine, mixInto, type Registers } from './shim.ts';
 import { type Actor, type Modules, type Steps, World } from './world.ts';
@@ -171,7 +171,12 @@ export class Explorer {
   /** Decides, in a schedule at random; its moves are entered as they are made. */
   private random: Random | undefined;
 
-  constructor(modules: Modules, scenario: Scenario, options: ExploreOptions, killedAt: Set<string> = new Set()) {
+  constructor(
+    modules: Modules,
+    scenario: Scenario,
+    options: ExploreOptions,
+    killedAt: Set<string> = new Set(),
+  ) {
     this.scenario = scenario;
     this.options = options;
     this.killedAt = killedAt;
@@ -214,7 +219,10 @@ export class Explorer {
       do {
         this.run(move);
         if (figures.schedules >= (options.schedulesMax ?? Number.POSITIVE_INFINITY)) return figures;
-        if ((figures.schedules & 63) === 0 && Date.now() - began > (options.timeMax ?? Number.POSITIVE_INFINITY))
+        if (
+          (figures.schedules & 63) === 0 &&
+          Date.now() - began > (options.timeMax ?? Number.POSITIVE_INFINITY)
+        )
           return figures;
         move = this.stack.pop();
       } while (move !== undefined && figures.violation === undefined && !this.grew);
@@ -437,7 +445,8 @@ export class Explorer {
     const runner = this.runners[this.current];
     const matters = this.mark(location, isWrite);
     if (matters) runner.conflicts++;
-    if (this.trace !== undefined) this.note(() => `  ${this.seq} cpu ${this.current} ${this.nameOf(location, isWrite)}`);
+    if (this.trace !== undefined)
+      this.note(() => `  ${this.seq} cpu ${this.current} ${this.nameOf(location, isWrite)}`);
     if (this.random !== undefined) return this.chance(this.random);
     const move = this.moves[this.made];
     if (move !== undefined && move.seq === this.seq) {
@@ -450,17 +459,21 @@ export class Explorer {
       this.asked = FAIL;
       return true;
     }
-    const stop = this.made >= this.moves.length && this.trace === undefined && this.branch(runner, matters, isWrite);
+    const stop =
+      this.made >= this.moves.length && this.trace === undefined && this.branch(runner, matters, isWrite);
     if (!stop && isWrite) runner.points.length = 0;
     return stop;
   };
 
   /** In a schedule at random: whether to stop here. */
   private chance(random: Random): boolean {
-    const others = this.runners.filter(({ status, actor }) => status === READY && actor.index !== this.current);
+    const others = this.runners.filter(
+      ({ status, actor }) => status === READY && actor.index !== this.current,
+    );
     const mayDie = this.kills > 0 && this.scenario.immortal?.includes(this.current) !== true;
     if (mayDie && random.oneIn(KILL_RARITY)) this.asked = KILL;
-    else if (others.length > 0 && random.oneIn(SWITCH_RARITY)) this.asked = others[random.below(others.length)].actor.index;
+    else if (others.length > 0 && random.oneIn(SWITCH_RARITY))
+      this.asked = others[random.below(others.length)].actor.index;
     else return false;
     this.enter(this.asked);
     return true;
@@ -472,7 +485,8 @@ export class Explorer {
   }
 
   private tooLong(): boolean {
-    if (++this.runners[this.current].steps > STEPS_MAX) throw new Violation('an operation of the audit does not end');
+    if (++this.runners[this.current].steps > STEPS_MAX)
+      throw new Violation('an operation of the audit does not end');
     return false;
   }
 
@@ -508,7 +522,8 @@ export class Explorer {
       if (isWrite) wroteBy[location] |= way;
       else readBy[location] |= way;
       if ((conflicts[location] & pair) === 0) {
-        const both = ((wroteBy[location] & way) !== 0 && ((wroteBy[location] | readBy[location]) & back) !== 0) ||
+        const both =
+          ((wroteBy[location] & way) !== 0 && ((wroteBy[location] | readBy[location]) & back) !== 0) ||
           ((wroteBy[location] & back) !== 0 && ((wroteBy[location] | readBy[location]) & way) !== 0);
         if (both) {
           conflicts[location] |= pair;

@@ -6,8 +6,8 @@
  * An operation that needs an object which nobody has any more, or a CPU that is not dead, does nothing.
  */
 
-import type { Actor, Address, CacheSetup, Steps, SteppedCache, World, WorldSetup } from './world.ts';
 import { $quiet } from './shim.ts';
+import type { Actor, Address, CacheSetup, SteppedCache, Steps, World, WorldSetup } from './world.ts';
 
 export interface Operation {
   readonly text: string;
@@ -176,21 +176,22 @@ const cacheAlloc = (name: string): Operation =>
   );
 
 const cacheFree = (name: string): Operation =>
-  operation(
-    `'${name}'.free(its last)`,
-    function* (actor) {
-      const cache = cacheOf(actor, name);
-      const address = actor.held.at(-1);
-      if (cache === undefined || address === undefined) return;
-      actor.giving = [address];
-      yield* freeOf(actor, -1, (object) => cache.free(object));
-    },
-  );
+  operation(`'${name}'.free(its last)`, function* (actor) {
+    const cache = cacheOf(actor, name);
+    const address = actor.held.at(-1);
+    if (cache === undefined || address === undefined) return;
+    actor.giving = [address];
+    yield* freeOf(actor, -1, (object) => cache.free(object));
+  });
 
 const cacheShrink = (name: string): Operation =>
-  operation(`'${name}'.shrink()`, function* (actor) {
-    yield* actor.named(name).shrink();
-  }, GONE);
+  operation(
+    `'${name}'.shrink()`,
+    function* (actor) {
+      yield* actor.named(name).shrink();
+    },
+    GONE,
+  );
 
 const prefill = (name: string, n: number): Operation =>
   operation(`'${name}'.prefill(${n})`, function* (actor) {

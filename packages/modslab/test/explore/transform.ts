@@ -130,9 +130,21 @@ class Colours {
       grew = false;
       for (const node of all) {
         if (this.coloured.has(node) || this.fixed.has(node) || !this.mustStop(node)) continue;
-        this.coloured.add(node);
+        this.colour(node);
         grew = true;
       }
+    }
+  }
+
+  /** With a constructor, those that it calls as `super`. */
+  private colour(node: FunctionNode): void {
+    this.coloured.add(node);
+    if (!ts.isConstructorDeclaration(node)) return;
+    for (const statement of node.body?.statements ?? []) {
+      const call = ts.isExpressionStatement(statement) ? statement.expression : undefined;
+      if (call === undefined || !ts.isCallExpression(call) || call.expression.kind !== ts.SyntaxKind.SuperKeyword) continue;
+      const base = this.checker.getResolvedSignature(call)?.declaration;
+      if (base !== undefined && isFunctionNode(base) && this.sources.has(base.getSourceFile())) this.colour(base);
     }
   }
 
@@ -258,7 +270,9 @@ class Rewriter {
   file(file: ts.SourceFile): ts.SourceFile {
     const { f } = this;
     const visited = ts.visitEachChild(file, this.visit, this.context);
-    const names = SHIM_NAMES.map((name) => f.createImportSpecifier(false, undefined, f.createIdentifier(name)));
+    const names = SHIM_NAMES.map((name) =>
+      f.createImportSpecifier(false, undefined, f.createIdentifier(name)),
+    );
     const clause = f.createImportClause(undefined, undefined, f.createNamedImports(names));
     const shim = f.createImportDeclaration(undefined, clause, f.createStringLiteral(SHIM));
     return f.updateSourceFile(visited, [shim, ...visited.statements]);
@@ -270,7 +284,8 @@ class Rewriter {
     if (ts.isBinaryExpression(node) && ts.isElementAccessExpression(node.left)) {
       const view = this.colours.sharedView(node.left.expression);
       if (view !== undefined && node.operatorToken.kind >= ts.SyntaxKind.FirstAssignment) {
-        if (node.operatorToken.kind <= ts.SyntaxKind.LastAssignment) return this.assignment(node, node.left, view);
+        if (node.operatorToken.kind <= ts.SyntaxKind.LastAssignment)
+          return this.assignment(node, node.left, view);
       }
     }
     const isStep = ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node);
@@ -282,7 +297,8 @@ class Rewriter {
       const view = this.colours.sharedView(node.expression);
       if (view !== undefined) return this.step('$at', '$read', [this.index(node.argumentExpression, view)]);
     }
-    if (this.colours.growth(node) === 'size') return this.step('$size', '', [], this.each(node as ts.PropertyAccessExpression));
+    if (this.colours.growth(node) === 'size')
+      return this.step('$size', '', [], this.each(node as ts.PropertyAccessExpression));
     if (ts.isCallExpression(node)) return this.call(node);
     if (ts.isNewExpression(node) && this.colours.callKind(node) === 'coloured') {
       const made = this.f.createNewExpression(node.expression, undefined, []);
@@ -312,6 +328,12 @@ class Rewriter {
         : this.f.createCallExpression(this.name('$slice'), undefined, [expression, ...args]);
     }
     const kind = this.colours.callKind(node);
+    if (node.expression.kind === ts.SyntaxKind.SuperKeyword && this.canStop) {
+      if (kind === 'plain') return this.f.createVoidZero();
+      const construct = this.f.createPropertyAccessExpression(this.f.createSuper(), '$construct');
+      const args = node.arguments.map(this.expression);
+      return this.delegate(this.f.createCallExpression(construct, undefined, args));
+    }
     if (kind === 'plain') return this.each(node);
     const made = this.each(node);
     if (kind === 'coloured') return this.delegate(made);
@@ -322,7 +344,9 @@ class Rewriter {
   private delegate(generator: ts.Expression): ts.Expression {
     const { f } = this;
     if (!this.canStop) return f.createCallExpression(this.name('$quiet'), undefined, [generator]);
-    return f.createParenthesizedExpression(f.createYieldExpression(f.createToken(ts.SyntaxKind.AsteriskToken), generator));
+    return f.createParenthesizedExpression(
+      f.createYieldExpression(f.createToken(ts.SyntaxKind.AsteriskToken), generator),
+    );
   }
 
   private atomics(node: ts.CallExpression, view: 'word' | 'byte'): ts.Expression {
@@ -348,7 +372,8 @@ class Rewriter {
     }
     const text = node.operatorToken.getText();
     // The location is that of the read: nothing may come in between.
-    if (/[([]/.test(node.right.getText())) throw new Error(`too much for a compound assignment: ${node.getText()}`);
+    if (/[([]/.test(node.right.getText()))
+      throw new Error(`too much for a compound assignment: ${node.getText()}`);
     const operator: Record<string, ts.BinaryOperator> = {
       '+=': ts.SyntaxKind.PlusToken,
       '-=': ts.SyntaxKind.MinusToken,
@@ -374,8 +399,13 @@ class Rewriter {
     if (this.canStop) this.counts.stops++;
     else this.counts.atomic[this.holder] = (this.counts.atomic[this.holder] ?? 0) + 1;
     const first = this.canStop
-      ? f.createLogicalAnd(asked, f.createParenthesizedExpression(f.createYieldExpression(undefined, undefined)))
-      : f.createCallExpression(this.name('$now'), undefined, [f.createArrowFunction(undefined, undefined, [], undefined, undefined, asked)]);
+      ? f.createLogicalAnd(
+          asked,
+          f.createParenthesizedExpression(f.createYieldExpression(undefined, undefined)),
+        )
+      : f.createCallExpression(this.name('$now'), undefined, [
+          f.createArrowFunction(undefined, undefined, [], undefined, undefined, asked),
+        ]);
     return f.createParenthesizedExpression(f.createComma(first, done));
   }
 
@@ -399,7 +429,16 @@ class Rewriter {
     const star = f.createToken(ts.SyntaxKind.AsteriskToken);
     if (ts.isMethodDeclaration(node)) {
       const { modifiers, name, parameters, body } = node;
-      return f.createMethodDeclaration(modifiers, star, name, undefined, undefined, parameters, undefined, body);
+      return f.createMethodDeclaration(
+        modifiers,
+        star,
+        name,
+        undefined,
+        undefined,
+        parameters,
+        undefined,
+        body,
+      );
     }
     if (ts.isFunctionDeclaration(node)) {
       const { modifiers, name, parameters, body } = node;
@@ -407,10 +446,27 @@ class Rewriter {
     }
     if (ts.isConstructorDeclaration(node)) {
       const body = f.createBlock([...node.body.statements, f.createReturnStatement(f.createThis())], true);
-      return f.createMethodDeclaration(undefined, star, '$construct', undefined, undefined, node.parameters, undefined, body);
+      return f.createMethodDeclaration(
+        undefined,
+        star,
+        '$construct',
+        undefined,
+        undefined,
+        node.parameters,
+        undefined,
+        body,
+      );
     }
     const body = ts.isBlock(node.body) ? node.body : f.createBlock([f.createReturnStatement(node.body)]);
-    const made = f.createFunctionExpression(undefined, star, undefined, undefined, node.parameters, undefined, body);
+    const made = f.createFunctionExpression(
+      undefined,
+      star,
+      undefined,
+      undefined,
+      node.parameters,
+      undefined,
+      body,
+    );
     const bind = f.createPropertyAccessExpression(f.createParenthesizedExpression(made), 'bind');
     return f.createCallExpression(bind, undefined, [f.createThis()]);
   }
@@ -463,7 +519,12 @@ function hostOf(src: string, edit: Edit | undefined, options: ts.CompilerOptions
 
 let program: ts.Program | undefined;
 
-function emit(files: readonly string[], src: string, folder: string, edit?: Edit): Omit<Transformed, 'folder'> {
+function emit(
+  files: readonly string[],
+  src: string,
+  folder: string,
+  edit?: Edit,
+): Omit<Transformed, 'folder'> {
   const types = join(packageRoot, 'types');
   const ambient = existsSync(types) ? sourcesIn(types) : [];
   const options = { ...OPTIONS, rootDir: src, outDir: folder };

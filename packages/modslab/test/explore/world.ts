@@ -236,7 +236,10 @@ export class Actor {
     const { heap, state, caches, held, sheaves } = this.atStart;
     this.heap = heap;
     this.state = state;
-    if (this.caches.size !== caches.length || caches.some(([name, cache]) => this.caches.get(name) !== cache)) {
+    if (
+      this.caches.size !== caches.length ||
+      caches.some(([name, cache]) => this.caches.get(name) !== cache)
+    ) {
       this.caches.clear();
       for (const [name, cache] of caches) this.caches.set(name, cache);
     }

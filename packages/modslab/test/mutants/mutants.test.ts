@@ -11,6 +11,10 @@ test('there are at least 25 mutants, and each changes one place of the sources',
   for (const { file, text, by, breaks } of mutants) {
     const source = readFileSync(join(packageRoot, 'src', file), 'utf8');
     assert.equal(source.split(text).length - 1, 1, `${breaks}: the text stands once in ${file}`);
-    assert.notEqual(source.replace(text, () => by), source, breaks);
+    assert.notEqual(
+      source.replace(text, () => by),
+      source,
+      breaks,
+    );
   }
 });

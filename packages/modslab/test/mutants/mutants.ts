@@ -160,7 +160,7 @@ export const mutants: readonly Mutant[] = [
   {
     file: PAGES,
     text: "    killPoint('frames.bits-set');\n    for (let pfn = from; pfn < end; pfn++) {\n      const page = pageAt(metadata.layout, pfn);\n      m[page + PAGE_SOURCE] = 0;\n      Atomics.store(m, page + PAGE_CLAIM, 0);\n    }\n",
-    by: "    for (let pfn = from; pfn < end; pfn++) Atomics.store(m, pageAt(metadata.layout, pfn) + PAGE_CLAIM, 0);\n    setRange(m, metadata.layout.freeBitmap, from, end);\n",
+    by: '    for (let pfn = from; pfn < end; pfn++) Atomics.store(m, pageAt(metadata.layout, pfn) + PAGE_CLAIM, 0);\n    setRange(m, metadata.layout.freeBitmap, from, end);\n',
     breaks: 'the free bits are set once more after the frames were free',
     scenarios: [LARGE, ORDERS],
   },
@@ -183,7 +183,7 @@ export const mutants: readonly Mutant[] = [
     file: SHEAVES,
     text: '    m[top | 1] = state;\n    m[top] = address >>> GRANULE_SHIFT;\n    s[state] = CACHED;\n    hot[slot | TOP] = top;',
     by: '    m[top] = address >>> GRANULE_SHIFT;\n    m[top | 1] = state;\n    s[state] = CACHED;\n    hot[slot | TOP] = top;',
-    breaks: "push writes the entry before the place of its state",
+    breaks: 'push writes the entry before the place of its state',
     scenarios: [FLUSH, REFILL],
   },
   {
@@ -202,8 +202,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: SLABIFIER,
-    text: '        s[state] = FREE;\n        count++;\n      }\n      killPoint(\'slab.putting\');\n      m[at] = 0;',
-    by: '        m[at] = 0;\n        killPoint(\'slab.putting\');\n        s[state] = FREE;\n        count++;\n      }\n      m[at] = 0;',
+    text: "        s[state] = FREE;\n        count++;\n      }\n      killPoint('slab.putting');\n      m[at] = 0;",
+    by: "        m[at] = 0;\n        killPoint('slab.putting');\n        s[state] = FREE;\n        count++;\n      }\n      m[at] = 0;",
     breaks: 'a flush clears the entry before it makes the object FREE',
     scenarios: [FLUSH],
   },
@@ -317,8 +317,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: SLABIFIER,
-    text: "    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {\n      if (s[states + index] === FREE) count++;",
-    by: "    count = found & COUNT_MASK;\n    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {",
+    text: '    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {\n      if (s[states + index] === FREE) count++;',
+    by: '    count = found & COUNT_MASK;\n    for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {',
     breaks: 'the slab of a dead CPU is not recounted',
     scenarios: [FLUSH, REFILL],
   },

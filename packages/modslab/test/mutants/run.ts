@@ -103,7 +103,8 @@ function tested(mutant: Mutant): string | undefined {
     for (const part of mutant.tests) {
       const files = filesOf(join(folder, 'build/test'), part);
       const args = ['--conditions=modslab-checked', '--test', ...files];
-      if (files.length > 0 && spawnSync(process.execPath, args, { cwd: folder }).status !== 0) return `test: ${part}`;
+      if (files.length > 0 && spawnSync(process.execPath, args, { cwd: folder }).status !== 0)
+        return `test: ${part}`;
     }
     return undefined;
   } finally {
@@ -112,7 +113,9 @@ function tested(mutant: Mutant): string | undefined {
 }
 
 const parts = process.argv.slice(2);
-const chosen = mutants.filter(({ breaks }) => parts.length === 0 || parts.some((part) => breaks.includes(part)));
+const chosen = mutants.filter(
+  ({ breaks }) => parts.length === 0 || parts.some((part) => breaks.includes(part)),
+);
 let survivors = 0;
 for (const mutant of chosen) {
   const caught = (await explored(mutant)) ?? tested(mutant);

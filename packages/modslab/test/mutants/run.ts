@@ -115,8 +115,11 @@ function tested(mutant: Mutant): string | undefined {
 }
 
 const parts = process.argv.slice(2);
-const chosen = mutants.filter(
-  ({ breaks }) => parts.length === 0 || parts.some((part) => breaks.includes(part)),
+const [, share, shares] = (/^(\d+)[/](\d+)$/.exec(parts[0] ?? '') ?? []).map(Number);
+const chosen = mutants.filter(({ breaks }, i) =>
+  share !== undefined
+    ? i % shares === share - 1
+    : parts.length === 0 || parts.some((part) => breaks.includes(part)),
 );
 let survivors = 0;
 for (const mutant of chosen) {

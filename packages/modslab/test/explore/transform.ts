@@ -142,9 +142,15 @@ class Colours {
     if (!ts.isConstructorDeclaration(node)) return;
     for (const statement of node.body?.statements ?? []) {
       const call = ts.isExpressionStatement(statement) ? statement.expression : undefined;
-      if (call === undefined || !ts.isCallExpression(call) || call.expression.kind !== ts.SyntaxKind.SuperKeyword) continue;
+      if (
+        call === undefined ||
+        !ts.isCallExpression(call) ||
+        call.expression.kind !== ts.SyntaxKind.SuperKeyword
+      )
+        continue;
       const base = this.checker.getResolvedSignature(call)?.declaration;
-      if (base !== undefined && isFunctionNode(base) && this.sources.has(base.getSourceFile())) this.colour(base);
+      if (base !== undefined && isFunctionNode(base) && this.sources.has(base.getSourceFile()))
+        this.colour(base);
     }
   }
 

@@ -34,7 +34,7 @@
  * | parked: slot names the slab, still owned                 | clears the slot, recounts, retires it again          |
  * | unparked: owned, slot still names the slab               | the same                                             |
  * | a new slab described, kind NONE                          | releases the run (pageAllocator.ts)                  |
- * | a new slab published, objects not all constructed (NEW)  | releases it                                          |
+ * | a new slab published, objects not all constructed (NEW)  | clears its partial bit, releases it                  |
  * | release: kind NONE again                                 | releases the run                                     |
  * | pending, step 1 or 2                                     | the entries stand: puts them back like any other     |
  * | pending, step 3, entry cleared, still RELEASING          | RELEASING → PENDING for the recorded entry           |
@@ -826,6 +826,8 @@ export class Slabifier implements SlabAllocator {
       return;
     }
     if ((found & CLAIM_NEW) !== 0) {
+      // It may have died while it let go of it, the partial bit set already.
+      clearBit(m, partialAt(metadata.layout, cache), head);
       this.releaseSlab(cache, head);
       return;
     }

@@ -15,7 +15,7 @@ import { Crew, Thread } from './thread.ts';
  * page allocators of modslab/framework come to.
  */
 export const STALL_POINTS: readonly string[] = KILL_POINTS.filter(
-  (point) => point !== 'slab.frozen' && point !== 'rcu.begun' && !point.startsWith('deferred.'),
+  (point) => point !== 'slab.frozen',
 );
 
 const MIB = 2 ** 20;

@@ -588,7 +588,7 @@ export class Validator {
       const status = groupStatus(m[groupAt(layout, group) + G_STATE]);
       const charged = rowSum(metadata, group);
       const found = live.get(group) ?? 0;
-      if (status === GROUP_DYING || charged === found) continue;
+      if (status === GROUP_DYING || charged === found || alone !== this.aloneAs()) continue;
       const message = `group ${group} is charged ${charged} granules, but its live objects have ${found}`;
       findings.push({ code: 'EGROUP', message });
     }

@@ -183,7 +183,7 @@ export class KmemCache {
   private readonly slabs: number;
   /** Where this CPU's hot words of it are; and what FLAGS of its pages hold. */
   private readonly slot: number;
-  private readonly generation: number;
+  protected readonly generation: number;
   private readonly flags: SlabFlags;
   private readonly vmemMap: number;
   private readonly pageShift: number;
@@ -303,6 +303,7 @@ export class KmemCache {
   /** Takes the cache out of use. Throws `EBUSY`, and changes nothing, while it has live objects. */
   destroy(): void {
     const { sheaves } = this;
+    const { table } = this.context;
     this.checkUsable();
     if (isKmallocName(this.name)) {
       throw new SlabError('EBUSY', `'${this.name}' is one of kmalloc's own caches`, undefined, this.name);
@@ -319,7 +320,7 @@ export class KmemCache {
         this.name,
       );
     }
-    sheaves.destroy(this.id);
+    if (table.dropReference(this.id, this.generation)) sheaves.destroy(this.id);
   }
 
   /** Cost: O(frames + objects of the cache). */

@@ -136,7 +136,7 @@ export class MergedCache extends KmemCache {
     const live = this.liveCount();
     if (live > 0)
       throw new SlabError('EBUSY', `cache '${this.name}' has ${live} live objects`, undefined, this.name);
-    table.dropReference(this.id);
+    table.dropReference(this.id, this.generation);
     table.dropReference(this.shared);
   }
 

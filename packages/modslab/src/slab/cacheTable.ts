@@ -110,6 +110,11 @@ export class CacheTable {
   private readonly cpu: Cpu;
   /** This thread's own allocators for caches that have one, each for one generation of a number. */
   private readonly allocators: Map<number, { generation: number; allocator: CacheAllocator }> = new Map();
+  /**
+   * The cache that this thread took out of use last, or 0. The allocators of a stack destroy a cache one after the other, by
+   * its number; by the second one's turn another thread may have a new cache of that number.
+   */
+  private givenUp = 0;
 
   constructor(metadata: Metadata, cpu: Cpu) {
     this.metadata = metadata;
@@ -150,6 +155,7 @@ export class CacheTable {
       if (this.find(spec.name) !== 0)
         invalid(`there is a cache '${spec.name}' already: open it with heap.cache()`, spec.name);
       const id = this.claimSlot();
+      if (id === this.givenUp) this.givenUp = 0;
       killPoint('cache.created-slot');
       const state = Atomics.load(this.m, cacheAt(this.metadata.layout, id));
       this.fillIn(id, spec, name);
@@ -217,14 +223,11 @@ export class CacheTable {
     return cacheStatus(Atomics.load(this.m, cacheAt(this.metadata.layout, id))) === CACHE_DYING;
   }
 
-  /** READY → DYING. False if somebody else destroyed it first. */
-  beginDestroy(id: number): boolean {
-    const at = cacheAt(this.metadata.layout, id);
-    const state = Atomics.load(this.m, at);
+  /** READY → DYING. False if somebody else destroyed it first: then its state word is no longer `state`. */
+  beginDestroy(id: number, state: number = Atomics.load(this.m, cacheAt(this.metadata.layout, id))): boolean {
     if (cacheStatus(state) !== CACHE_READY) return false;
-    return (
-      Atomics.compareExchange(this.m, at, state, stateWord(CACHE_DYING, 0, cacheGeneration(state))) === state
-    );
+    const dying = stateWord(CACHE_DYING, 0, cacheGeneration(state));
+    return Atomics.compareExchange(this.m, cacheAt(this.metadata.layout, id), state, dying) === state;
   }
 
   /** One reference more. */
@@ -237,20 +240,42 @@ export class CacheTable {
     return Atomics.load(this.m, cacheAt(this.metadata.layout, id) + C_REFERENCES);
   }
 
+  /** Whether this thread has taken the cache out of use, so that nothing but draining is left to do. */
+  hasGivenUp(id: number): boolean {
+    return this.givenUp === id;
+  }
+
   /**
-   * Drops a reference, and with the last one takes the cache out of use, unless that has been done. True: it is out of use.
-   * Whoever drops the last of two at the same time does it: the count is changed by one atomic operation.
+   * Drops a reference, and with the last one takes the cache out of use; whether it is out of use. Of several threads that
+   * drop the last one at the same time a single one does it. With `generation`, the others, and whoever means a cache that
+   * is gone, get `EINVAL`; without, they are told that it is out of use.
    */
-  dropReference(id: number): boolean {
-    if (!this.isReady(id)) return true;
-    const at = cacheAt(this.metadata.layout, id) + C_REFERENCES;
-    if (Atomics.sub(this.m, at, 1) > 1) return false;
-    this.allocators.delete(id);
-    if (this.beginDestroy(id)) {
-      killPoint('cache.dying');
-      Atomics.add(this.m, H_EPOCH, 1);
+  dropReference(id: number, generation?: number): boolean {
+    const at = cacheAt(this.metadata.layout, id);
+    const state = Atomics.load(this.m, at);
+    const isMeant = generation === undefined || cacheGeneration(state) === generation;
+    this.givenUp = 0;
+    if (cacheStatus(state) === CACHE_READY && isMeant) {
+      if (this.dropOneOfSeveral(at)) return false;
+      if (this.beginDestroy(id, state)) {
+        this.allocators.delete(id);
+        this.givenUp = id;
+        killPoint('cache.dying');
+        Atomics.add(this.m, H_EPOCH, 1);
+        return true;
+      }
     }
+    if (generation !== undefined) invalid('the cache has been destroyed by another thread at the same time');
     return true;
+  }
+
+  /** One reference less, unless it is the last: that one goes with the state word. */
+  private dropOneOfSeveral(cache: number): boolean {
+    const at = cache + C_REFERENCES;
+    for (let count = Atomics.load(this.m, at); count > 1; count = Atomics.load(this.m, at)) {
+      if (Atomics.compareExchange(this.m, at, count, count - 1) === count) return true;
+    }
+    return false;
   }
 
   /** For reap: gives up what a dead creator had begun. */

@@ -11,6 +11,7 @@ import type { SlabAllocator } from './slabAllocator.ts';
  */
 export function giveUpCache(allocator: SlabAllocator, cache: number): boolean {
   const { table, frames } = allocator;
+  if (table.hasGivenUp(cache)) return true;
   if (table.isReady(cache) && table.references(cache) <= 1) {
     const { live } = countObjects(frames.metadata, cache);
     const name = table.name(cache);

@@ -101,7 +101,7 @@ class Storm {
 
   /** Kills them all, then reaps, and starts their successors. */
   private async kill(victims: readonly number[]): Promise<void> {
-    for (const { failure } of this.threads) if (failure !== undefined) throw failure;
+    this.throwFailure();
     await Promise.all(victims.map((worker) => this.threads[worker].kill()));
     await this.reap(victims);
     for (const worker of victims) {
@@ -147,8 +147,14 @@ class Storm {
             online && cpu !== this.heap.cpu && (tag === undefined || tags.includes(String(tag))),
         );
       }
+      // A thread that has failed while it attached is never done with that.
+      this.throwFailure();
       await sleep(1);
     }
+  }
+
+  private throwFailure(): void {
+    for (const { failure } of this.threads) if (failure !== undefined) throw failure;
   }
 
   /** What the dead worker had and what it called its own: its objects, verified, and its caches. */

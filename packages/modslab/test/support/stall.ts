@@ -58,6 +58,7 @@ class Detours {
     else if (point.startsWith('cpu.')) this.comeAndGo();
     else if (point.startsWith('reap.')) this.reapCorpse();
     else if (point === 'memory.grown') this.grow();
+    else if (point.startsWith('barn.')) this.burst();
     else if (point.startsWith('vmalloc.')) this.mapAndUnmap();
     else if (/^(rcu|deferred|waiting)[.]/.test(point)) this.readAndDefer();
     else if (point.startsWith('link.')) this.link();
@@ -103,6 +104,13 @@ class Detours {
     heap.rcuReadUnlock();
     for (let i = 0; i < 70; i++) heap.kfreeRcu(heap.kmalloc(i === 7 ? 40_000 : 100));
     heap.shrink();
+  }
+
+  /** More objects of one size, allocated and freed, than this CPU's spares hold: the rest passes through the barn. */
+  private burst(): void {
+    const { heap } = this.task;
+    const some = Array.from({ length: 1500 }, () => heap.kmalloc(64));
+    for (const address of some) heap.kfree(address);
   }
 
   /** An area comes and goes. */

@@ -14,9 +14,7 @@ import { Crew, Thread } from './thread.ts';
  * The kill points that a victim comes to. Not: what only damaged metadata leads to (frozen.test.ts), and what only the derived
  * page allocators of modslab/framework come to.
  */
-export const STALL_POINTS: readonly string[] = KILL_POINTS.filter(
-  (point) => point !== 'slab.frozen',
-);
+export const STALL_POINTS: readonly string[] = KILL_POINTS.filter((point) => point !== 'slab.frozen');
 
 const MIB = 2 ** 20;
 const options: HeapOptions = { size: MIB / 2, maxSize: 32 * MIB, pageSize: 8192, cpus: 12, caches: 48 };

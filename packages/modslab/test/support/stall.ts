@@ -41,6 +41,9 @@ function stopAt(board: Board, point: string, passage: number): void {
   });
 }
 
+/** Objects of 64 bytes that are more than the spares of a CPU and a barn hold. */
+const BURST = 1500;
+
 /** What leads to a kill point that the mix does not come to by itself, or seldom. */
 class Detours {
   private readonly task: Task;
@@ -108,9 +111,12 @@ class Detours {
 
   /** More objects of one size, allocated and freed, than this CPU's spares hold: the rest passes through the barn. */
   private burst(): void {
-    const { heap } = this.task;
-    const some = Array.from({ length: 1500 }, () => heap.kmalloc(64));
+    const { heap, board, args } = this.task;
+    const worker = numberOf(args, 'worker');
+    board.inflight[worker] = BURST;
+    const some = Array.from({ length: BURST }, () => heap.kmalloc(64));
     for (const address of some) heap.kfree(address);
+    board.inflight[worker] = 0;
   }
 
   /** An area comes and goes. */

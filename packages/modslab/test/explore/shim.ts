@@ -119,6 +119,7 @@ export function $read(): number {
 }
 
 export function $put(at: number, to: number): boolean {
+  if (typeof to !== 'number' || typeof at !== 'number') throw new TypeError('the transform missed a call');
   kind = WRITE;
   location = at;
   value = to;
@@ -252,7 +253,10 @@ export function $quiet<T>(generator: Generator<undefined, T>): T {
 }
 
 const isGenerator = (what: unknown): what is Generator<undefined, unknown> =>
-  Object.prototype.toString.call(what) === '[object Generator]';
+  typeof what === 'object' &&
+  what !== null &&
+  Symbol.toStringTag in what &&
+  what[Symbol.toStringTag] === 'Generator';
 
 /** The result of calling something that may or may not be coloured. */
 export function* $dynamic(what: unknown): Generator<undefined, unknown> {

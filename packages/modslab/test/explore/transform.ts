@@ -114,7 +114,7 @@ class Colours {
   private readonly coloured: Set<ts.Node> = new Set();
   /** Functions that must stay what they are, though they may have accesses. */
   private readonly fixed: Set<ts.Node> = new Set();
-  /** By method name: all implementations, for calls through an interface. */
+  /** By name: all methods, for calls through an interface or a base class. */
   private readonly methods: Map<string, FunctionNode[]> = new Map();
 
   constructor(checker: ts.TypeChecker, sources: readonly ts.SourceFile[]) {
@@ -206,13 +206,27 @@ class Colours {
   /** How a call has to be made: to a generator, to something that may be one, or as it stands. */
   callKind(call: ts.CallExpression | ts.NewExpression): 'coloured' | 'dynamic' | 'plain' {
     const declaration = this.checker.getResolvedSignature(call)?.declaration;
-    if (declaration === undefined || !this.sources.has(declaration.getSourceFile())) return 'plain';
-    if (isFunctionNode(declaration)) return this.coloured.has(declaration) ? 'coloured' : 'plain';
-    if (ts.isMethodSignature(declaration)) {
-      const implementations = this.methods.get(declaration.name.getText()) ?? [];
-      return implementations.some((node) => this.coloured.has(node)) ? 'coloured' : 'plain';
+    if (declaration === undefined || !this.sources.has(declaration.getSourceFile()))
+      return this.callsByCall(call) ? 'dynamic' : 'plain';
+    if (ts.isMethodDeclaration(declaration) || ts.isMethodSignature(declaration)) {
+      // Another class may have a method of its own in this one's place.
+      const all = this.methods.get(declaration.name.getText()) ?? [];
+      if (!all.some((node) => this.coloured.has(node))) return 'plain';
+      return all.every((node) => this.coloured.has(node)) ? 'coloured' : 'dynamic';
     }
+    if (isFunctionNode(declaration)) return this.coloured.has(declaration) ? 'coloured' : 'plain';
     return ts.isFunctionTypeNode(declaration) ? 'dynamic' : 'plain';
+  }
+
+  /** `f.call(…)`, `f.apply(…)` of a function of the sources. */
+  private callsByCall(call: ts.CallExpression | ts.NewExpression): boolean {
+    const { expression } = call;
+    if (!ts.isPropertyAccessExpression(expression) || !/^(call|apply)$/.test(expression.name.text))
+      return false;
+    const called = this.checker.getNonNullableType(this.checker.getTypeAtLocation(expression.expression));
+    return called
+      .getCallSignatures()
+      .some(({ declaration }) => declaration !== undefined && this.sources.has(declaration.getSourceFile()));
   }
 
   private enter(node: FunctionNode, all: FunctionNode[]): void {
@@ -222,10 +236,10 @@ class Colours {
     const isCallback = ts.isCallExpression(parent) && parent.expression !== node && this.isBuiltIn(parent);
     if (ts.isAccessor(node) || isGenerator || isCallback || UNTOUCHED_METHODS.has(label(node)))
       this.fixed.add(node);
-    if (ts.isMethodDeclaration(node)) {
-      const name = node.name.getText();
-      this.methods.set(name, [...(this.methods.get(name) ?? []), node]);
-    }
+    const holder = ts.isPropertyAssignment(parent) ? parent : ts.isMethodDeclaration(node) ? node : undefined;
+    if (holder === undefined) return;
+    const name = holder.name.getText();
+    this.methods.set(name, [...(this.methods.get(name) ?? []), node]);
   }
 
   private isBuiltIn(call: ts.CallExpression): boolean {
@@ -294,10 +308,13 @@ class Rewriter {
           return this.assignment(node, node.left, view);
       }
     }
-    const isStep = ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node);
-    if (isStep && node.operator !== ts.SyntaxKind.MinusToken && ts.isElementAccessExpression(node.operand)) {
-      if (/^(\+\+|--)|(\+\+|--)$/.test(node.getText()) && this.colours.sharedView(node.operand.expression))
-        throw new Error(`${node.getText()} has no shim`);
+    const isUnary = ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node);
+    if (isUnary && ts.isElementAccessExpression(node.operand)) {
+      const view = this.colours.sharedView(node.operand.expression);
+      const by = { [ts.SyntaxKind.PlusPlusToken]: 1, [ts.SyntaxKind.MinusMinusToken]: -1 }[
+        node.operator as number
+      ];
+      if (view !== undefined && by !== undefined) return this.increment(node, node.operand, view, by);
     }
     if (ts.isElementAccessExpression(node)) {
       const view = this.colours.sharedView(node.expression);
@@ -371,7 +388,6 @@ class Rewriter {
     left: ts.ElementAccessExpression,
     view: 'word' | 'byte',
   ): ts.Expression {
-    const { f } = this;
     const at = this.index(left.argumentExpression, view);
     if (node.operatorToken.kind === ts.SyntaxKind.EqualsToken) {
       return this.step('$put', '$write', [at, this.expression(node.right)]);
@@ -387,9 +403,27 @@ class Rewriter {
       '&=': ts.SyntaxKind.AmpersandToken,
     };
     if (operator[text] === undefined) throw new Error(`${text} has no shim`);
+    return this.inPlace(at, operator[text], this.expression(node.right));
+  }
+
+  private increment(
+    node: ts.PrefixUnaryExpression | ts.PostfixUnaryExpression,
+    operand: ts.ElementAccessExpression,
+    view: 'word' | 'byte',
+    by: number,
+  ): ts.Expression {
+    // What a postfix step is worth, the value before it, is not kept.
+    if (!ts.isPrefixUnaryExpression(node) && !ts.isExpressionStatement(node.parent))
+      throw new Error(`the value of ${node.getText()} has no shim`);
+    const operator = by > 0 ? ts.SyntaxKind.PlusToken : ts.SyntaxKind.MinusToken;
+    const one = this.f.createNumericLiteral(1);
+    return this.inPlace(this.index(operand.argumentExpression, view), operator, one);
+  }
+
+  /** Two steps: a read, and a write of what `operator` makes of it. */
+  private inPlace(at: ts.Expression, operator: ts.BinaryOperator, by: ts.Expression): ts.Expression {
     const old = this.step('$at', '$read', [at]);
-    const changed = f.createBinaryExpression(old, operator[text], this.expression(node.right));
-    return this.step('$putBack', '$write', [changed]);
+    return this.step('$putBack', '$write', [this.f.createBinaryExpression(old, operator, by)]);
   }
 
   private index(node: ts.Expression, view: 'word' | 'byte'): ts.Expression {
@@ -425,16 +459,37 @@ class Rewriter {
     this.canStop = this.colours.isColoured(node);
     this.holder = label(node);
     const visited = this.each(node);
-    const result = this.canStop ? this.asGenerator(visited) : visited;
+    const result = this.canStop ? this.asGenerator(visited, ...this.withoutDefaults(visited)) : visited;
     [this.canStop, this.holder] = [before, holder];
     return result;
   }
 
-  private asGenerator(node: FunctionNode): ts.Node {
+  /** A generator cannot stop in the default of a parameter: `(p = v) { … }` → `(p) { if (p === undefined) p = v; … }`. */
+  private withoutDefaults(node: FunctionNode): [ts.ParameterDeclaration[], ts.Statement[]] {
+    const { f } = this;
+    const defaults: ts.Statement[] = [];
+    const parameters = node.parameters.map((parameter) => {
+      const { modifiers, dotDotDotToken, name, type, initializer } = parameter;
+      if (initializer === undefined || !ts.isIdentifier(name)) return parameter;
+      const isAbsent = f.createStrictEquality(name, f.createVoidZero());
+      const assignment = f.createExpressionStatement(f.createAssignment(name, initializer));
+      defaults.push(f.createIfStatement(isAbsent, assignment));
+      return f.createParameterDeclaration(modifiers, dotDotDotToken, name, undefined, type);
+    });
+    const statements = ts.isBlock(node.body) ? node.body.statements : [f.createReturnStatement(node.body)];
+    return [parameters, [...defaults, ...statements]];
+  }
+
+  private asGenerator(
+    node: FunctionNode,
+    parameters: ts.ParameterDeclaration[],
+    statements: ts.Statement[],
+  ): ts.Node {
     const { f } = this;
     const star = f.createToken(ts.SyntaxKind.AsteriskToken);
+    const body = f.createBlock(statements, true);
     if (ts.isMethodDeclaration(node)) {
-      const { modifiers, name, parameters, body } = node;
+      const { modifiers, name } = node;
       return f.createMethodDeclaration(
         modifiers,
         star,
@@ -447,29 +502,28 @@ class Rewriter {
       );
     }
     if (ts.isFunctionDeclaration(node)) {
-      const { modifiers, name, parameters, body } = node;
+      const { modifiers, name } = node;
       return f.createFunctionDeclaration(modifiers, star, name, undefined, parameters, undefined, body);
     }
     if (ts.isConstructorDeclaration(node)) {
-      const body = f.createBlock([...node.body.statements, f.createReturnStatement(f.createThis())], true);
+      const made = f.createBlock([...statements, f.createReturnStatement(f.createThis())], true);
       return f.createMethodDeclaration(
         undefined,
         star,
         '$construct',
         undefined,
         undefined,
-        node.parameters,
+        parameters,
         undefined,
-        body,
+        made,
       );
     }
-    const body = ts.isBlock(node.body) ? node.body : f.createBlock([f.createReturnStatement(node.body)]);
     const made = f.createFunctionExpression(
       undefined,
       star,
       undefined,
       undefined,
-      node.parameters,
+      parameters,
       undefined,
       body,
     );

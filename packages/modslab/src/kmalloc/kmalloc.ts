@@ -3,7 +3,7 @@
  *
  * A size finds its cache by one table lookup, an address finds it in its page descriptor (`virtToPage`): so `kfree`
  * needs no size, and an object carries no header. Above the largest class, whole pages: a run of frames whose
- * descriptor says LARGE. The fast paths, below, fit on one screen; all else is slow path.
+ * descriptor says LARGE; so too for a smaller size whose slabs want more adjacent frames than are free. The fast paths, below, fit on one screen; all else is slow path.
  *
  * | killed here                                           | ⇒ reap does this                          |
  * |-------------------------------------------------------|-------------------------------------------|
@@ -19,6 +19,7 @@ import type { DataMemory } from '../memory/data.ts';
 import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
 import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import {
+  C_FRAMES,
   C_STRIDE,
   cacheAt,
   GRANULE_SHIFT,
@@ -203,11 +204,7 @@ export class Kmalloc {
     this.checkSize(size);
     checkGfp(gfp);
     checkInteger('a node', node, 0, this.metadata.layout.nodes - 1);
-    return this.allocateWith(gfp, () => {
-      if (size > this.smallMax) return this.allocateLarge(size, 1, gfp, node);
-      const cache = this.cacheFor(size, gfp);
-      return cache === 0 ? 0 : this.zeroed(this.sheaves.allocNode(cache, gfp, node), cache, gfp);
-    });
+    return this.allocateWith(gfp, () => this.allocateOn(size, gfp, node));
   }
 
   /** Aligned to `align`, a power of two up to 2^27. */
@@ -402,12 +399,19 @@ export class Kmalloc {
   }
 
   private allocateOnce(size: number, gfp: GfpFlags): Address {
-    if (size > this.smallMax) return this.allocateLarge(size, 1, gfp, NODE_ANY);
+    return this.allocateOn(size, gfp, (gfp & GFP.THISNODE) !== 0 ? this.cpu.node : NODE_ANY);
+  }
+
+  /** From a slab; where there are no adjacent frames for a new one, a run of its own for an object that needs fewer. */
+  private allocateOn(size: number, gfp: GfpFlags, node: number): Address {
+    if (size > this.smallMax) return this.allocateLarge(size, 1, gfp, node);
     const cache = this.cacheFor(size, gfp);
     if (cache === 0) return 0;
-    if ((gfp & GFP.THISNODE) !== 0)
-      return this.zeroed(this.sheaves.allocNode(cache, gfp, this.cpu.node), cache, gfp);
-    return this.zeroed(this.sheaves.alloc(cache, gfp), cache, gfp);
+    const { sheaves } = this;
+    const address = node === NODE_ANY ? sheaves.alloc(cache, gfp) : sheaves.allocNode(cache, gfp, node);
+    if (address !== 0) return this.zeroed(address, cache, gfp);
+    const slabFrames = this.m[cacheAt(this.metadata.layout, cache) + C_FRAMES];
+    return this.pagesFor(size) < slabFrames ? this.allocateLarge(size, 1, gfp, node) : 0;
   }
 
   private zeroed(address: Address, cache: number, gfp: GfpFlags): Address {

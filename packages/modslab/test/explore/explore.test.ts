@@ -1,5 +1,6 @@
 /**
- * Every order of steps of two CPUs with four operations each, and of three with three, within a bound; and what must be
+ * Every order of steps of two CPUs with four operations each, and of three with three, within one preemption or one kill (two
+ * preemptions where that is soon done); and what must be
  * true of the explorer for that to mean something: that it sees every write, that it stops before every access of the
  * core, and that it finds bugs. explore.soak.ts has the larger bounds.
  */
@@ -7,7 +8,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KILL_POINTS } from 'modslab/debug';
-import { pageAt, sheavesAt } from '#src/memory/layout.js';
+import { CPU_RUN_HEAD, CPU_WORDS, PAGE_WORDS, pageAt, SHEAF_WORDS, sheavesAt } from '#src/memory/layout.js';
 import { PAGE_CLAIM } from '#src/page/page.js';
 import { boundsFor, exploreAll, loaded, options } from './explorations.ts';
 import { Explorer, type Figures } from './explorer.ts';
@@ -24,7 +25,7 @@ const named = (name: string): Scenario => {
 
 test('the explorer stops before every access but those of figures and of iterators', options, () => {
   const known =
-    /^(meminfo|counters|slabinfo|buddyinfo|KmemCache\.liveObjects|Group\.|Heap\.|Kmalloc\.constructor)/;
+    /^(meminfo|counters|slabinfo|buddyinfo|Validator\.|VmArea\.|KmemCache\.liveObjects|Group\.|Heap\.|Kmalloc\.constructor)/;
   const { atomic, stops } = transform();
   assert.deepEqual(
     Object.keys(atomic).filter((name) => !known.test(name)),
@@ -44,15 +45,16 @@ test('the machine sees every write: what it takes back leaves the memory as it w
 const killedAt: Set<string> = new Set();
 exploreAll(
   [
-    { preemptions: 2, kills: 0 },
+    { preemptions: 1, kills: 0 },
     { preemptions: 0, kills: 1 },
   ],
   killedAt,
 );
+exploreAll([{ preemptions: 2, kills: 0 }], killedAt, ({ small }) => small === true);
 
-test('a CPU was killed at every kill point but those of groups and links', options, () => {
-  // Those have tests of their own, which kill at each of them (groups-kill, killPoints).
-  const beyond = /^(group|charge|link)\.|^slab\.frozen$/;
+test('a CPU was killed at every kill point but those of groups, links, RCU and vmalloc', options, () => {
+  // Those have tests of their own, which kill at each of them (groups-kill, link, rcu, pageDerivations, vmalloc, frozen).
+  const beyond = /^(group|charge|link|rcu|deferred|waiting|vmalloc)\.|^slab\.frozen$/;
   assert.deepEqual(
     KILL_POINTS.filter((point) => !beyond.test(point) && !killedAt.has(point)),
     [],
@@ -74,7 +76,7 @@ async function withDefect(
 /** Whether a location is the claim word of a frame. */
 const isClaim = ({ metadata: { layout } }: World, at: number): boolean => {
   const word = at - pageAt(layout, 0);
-  return word >= 0 && at < pageAt(layout, layout.maxFrames) && word % 16 === PAGE_CLAIM;
+  return word >= 0 && at < pageAt(layout, layout.maxFrames) && word % PAGE_WORDS === PAGE_CLAIM;
 };
 
 test('a compare-and-swap of a claim word that is not atomic is found', options, async () => {
@@ -89,7 +91,9 @@ test('a compare-and-swap of an owner of sheaves that is not atomic is found', op
     tornSwap: (at) => {
       const { layout } = world.metadata;
       return (
-        at >= sheavesAt(layout, 1) && at < sheavesAt(layout, 2) && (at - sheavesAt(layout, 1)) % 256 === 0
+        at >= sheavesAt(layout, 1) &&
+        at < sheavesAt(layout, 2) &&
+        (at - sheavesAt(layout, 1)) % SHEAF_WORDS === 0
       );
     },
   }));
@@ -103,7 +107,7 @@ test('a clearing of sheaf entries that gets lost is found', options, async () =>
     0,
     ({ metadata: { layout } }) => ({
       lostStore: (at, value) =>
-        value === 0 && at >= sheavesAt(layout, 1) && at < sheavesAt(layout, 2) && at % 256 !== 0,
+        value === 0 && at >= sheavesAt(layout, 1) && at < sheavesAt(layout, 2) && at % SHEAF_WORDS !== 0,
     }),
   );
   assert.ok(violation !== undefined);
@@ -112,7 +116,9 @@ test('a clearing of sheaf entries that gets lost is found', options, async () =>
 test('an intent that is not written is found when its CPU dies', options, async () => {
   const { violation } = await withDefect('large objects', 0, 1, ({ metadata: { layout } }) => ({
     lostStore: (at) =>
-      at >= layout.cpuRecords && at < layout.cacheTable && (at - layout.cpuRecords) % 80 === 1,
+      at >= layout.cpuRecords &&
+      at < layout.cacheTable &&
+      (at - layout.cpuRecords) % CPU_WORDS === CPU_RUN_HEAD,
   }));
   assert.ok(violation !== undefined);
 });

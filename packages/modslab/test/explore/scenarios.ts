@@ -25,6 +25,8 @@ export interface Scenario {
   readonly goOn: readonly Operation[];
   /** Memory may run out: an allocation may return 0. */
   readonly mayFail?: boolean;
+  /** Its space within two preemptions is small: explored in `npm test`, not only in the soak. */
+  readonly small?: boolean;
   /** Kills that make sense: 2 where the reaper itself is to die. */
   readonly kills?: number;
   /** CPUs that are not killed. */
@@ -235,6 +237,7 @@ const SMALL: CacheSetup = { name: 'other', size: SIZE, capacity: 1 };
 export const scenarios: readonly Scenario[] = [
   {
     name: 'two refill from one slab, free and go on',
+    small: true,
     programs: [
       [alloc(), alloc(), alloc(), free()],
       [alloc(), free(), alloc(), alloc()],
@@ -253,6 +256,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a refill meets a flush into the same slab',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => dealOut(world, 2, 3),
     programs: [
@@ -263,6 +267,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'objects freed by another CPU than had them',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => dealOut(world, 2, 3),
     programs: [
@@ -273,6 +278,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'sheaves through the barn',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => dealOut(world, 2, 4),
     programs: [
@@ -283,6 +289,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'two exchange with the barn in both directions',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => {
       dealOut(world, 2, 4);
@@ -306,6 +313,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a parked slab is wanted by two',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => {
       dealOut(world, 2, 2);
@@ -339,6 +347,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'growth',
+    small: true,
     world: { frames: 3, maxFrames: 12 },
     programs: [
       [alloc(LARGE), alloc(), free(0), alloc(LARGE)],
@@ -390,6 +399,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a bulk free beside a refill',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => dealOut(world, 2, 3),
     programs: [
@@ -418,6 +428,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'objects set aside',
+    small: true,
     world: { caches: [{ name: 'other', size: SIZE, capacity: 2 }] },
     programs: [
       [prefill('other', 3), sheafAlloc, sheafRelease, cacheFree('other')],
@@ -427,6 +438,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a dead CPU reaped while another works',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => dealOut(world, 3, 2),
     programs: [
@@ -439,6 +451,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a reaper dies',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => dealOut(world, 3, 2),
     programs: [
@@ -452,6 +465,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'a dead CPU reaped by two at once',
+    small: true,
     world: { capacity: 1 },
     prepare: (world) => dealOut(world, 3, 2),
     programs: [

@@ -360,7 +360,7 @@ export const mutants: readonly Mutant[] = [
   // Coming, going, destroying, growing
   {
     file: SHEAVES,
-    text: '    if (spareFull) this.base.drain(cache, spareBottom, 1, limit);\n',
+    text: '      this.base.drain(cache, spare, 1, SHEAF_CAPACITY);\n',
     by: '',
     breaks: 'a full spare is given up without a flush',
     scenarios: [FLUSH, COME_AND_GO],

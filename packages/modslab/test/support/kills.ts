@@ -16,7 +16,7 @@ import { Objects, orderOf, PAGES } from './objects.ts';
 import { Random } from './random.ts';
 import { boardFor } from './rounds.ts';
 import { cachePrefix, PASSAGES, tagOf } from './storm.ts';
-import { sleep, Thread } from './thread.ts';
+import { HANG_SECONDS, sleep, Thread } from './thread.ts';
 
 const WORKERS = 4;
 /** At least one worker lives on. */
@@ -137,8 +137,10 @@ class Storm {
     const { control } = this.board;
     const passages = (): number[] =>
       this.lives.map((_, i) => (dead.includes(i) ? 0 : Atomics.load(control, PASSAGES + i)));
+    const deadline = Date.now() + HANG_SECONDS * 1000;
     for (;;) {
       const before = passages();
+      assert.ok(Date.now() < deadline, `threads stay in passage: ${before}; dead: ${dead}`);
       const slots = this.heap.cpus();
       const still = before.every((count) => count % 2 === 0);
       if (still && passages().join() === before.join()) {

@@ -12,7 +12,7 @@ import type { Board } from './board.ts';
 import type { Args, OutcomeMessage, TaskMessage } from './task.ts';
 
 /** After this a test that waits for a thread gives up. */
-const HANG_SECONDS = 240;
+export const HANG_SECONDS = 240;
 /** Options of every test with threads: runners with a limit of seconds of their own (Bun's is 5) need to be told. */
 export const LIMIT: { readonly timeout: number } = { timeout: 2 * HANG_SECONDS * 1000 };
 
@@ -100,7 +100,7 @@ export class Thread {
   async kill(): Promise<void> {
     this.killed = true;
     this.rejectAll(new Error('the thread was killed'));
-    await this.worker.terminate();
+    await within(Promise.resolve(this.worker.terminate()), 'the termination of a thread');
     await within(this.exited, 'the end of a terminated thread');
   }
 

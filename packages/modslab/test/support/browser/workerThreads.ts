@@ -3,9 +3,12 @@
  *
  * A browser tells nobody that a worker has ended: `terminate()` returns at once, and the worker may run on for a moment. What
  * does tell is a Web Lock: every worker holds one of its own for life, and takes it before it does anything else. After
- * `terminate()` the page requests the same lock, and has it when the worker is gone. It never gives it back: so a worker
- * which was ended before it had its lock never gets it.
+ * `terminate()` the page requests the same lock, and has it when the worker is gone. A worker is not terminated before it
+ * says that it has its lock: of one that dies while the lock is on its way to it Chromium may never let go.
  */
+
+/** What a worker says first. */
+const LOCKED = 'locked for life';
 
 interface Scope {
   readonly name: string;
@@ -44,12 +47,21 @@ export class Worker {
   private readonly worker: WebWorker;
   private readonly name: string;
   private readonly listeners: Record<string, Listener[]> = {};
+  private readonly locked: Promise<void>;
 
   constructor(url: URL) {
     this.name = `worker ${++workers} of ${Math.random()}`;
     this.worker = new globals.Worker(url, { type: 'module', name: this.name });
-    this.worker.addEventListener('message', ({ data }) => this.emit('message', data));
-    this.worker.addEventListener('error', ({ message }) => this.emit('error', new Error(message)));
+    this.locked = new Promise((resolve) => {
+      this.worker.addEventListener('message', ({ data }) => {
+        if (data === LOCKED) resolve();
+        else this.emit('message', data);
+      });
+      this.worker.addEventListener('error', ({ message }) => {
+        resolve();
+        this.emit('error', new Error(message));
+      });
+    });
   }
 
   on(event: string, listener: Listener): void {
@@ -63,6 +75,7 @@ export class Worker {
 
   /** Resolves when the worker is gone. */
   async terminate(): Promise<void> {
+    await this.locked;
     this.worker.terminate();
     await lockForLife(this.name);
     this.emit('exit', 0);
@@ -84,6 +97,7 @@ export const parentPort: ParentPort | null = globals.document === undefined ? po
 function portOf(): ParentPort {
   const scope = globalThis as unknown as Scope;
   const locked = lockForLife(scope.name);
+  void locked.then(() => scope.postMessage(LOCKED));
   return {
     on(_event, listener) {
       scope.addEventListener('message', ({ data }) => void locked.then(() => listener(data)));

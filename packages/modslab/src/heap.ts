@@ -9,6 +9,7 @@ import { type Problem, Validator } from './debug/validate.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
 import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
+import { kmallocSpec } from './kmalloc/kmallocSpec.ts';
 import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
 import { Links } from './kmalloc/link.ts';
@@ -65,6 +66,7 @@ import {
   VERSION,
 } from './memory/layout.ts';
 import { createMetadata, type Metadata, openMetadata } from './memory/metadata.ts';
+import type { SlabReport } from './memory/report.ts';
 import { decodeText, encodeText } from './memory/text.ts';
 import {
   COUNT_MASK,
@@ -85,10 +87,12 @@ import {
   PAGE_HEAD,
   PAGE_RUN,
 } from './page/page.ts';
-import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
+import { FrameAllocator, type PageAllocator } from './page/pageAllocator.ts';
 import { VmArea } from './page/vmArea.ts';
 import { Vmalloc } from './page/vmalloc.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
+import { DebugAllocator } from './slab/debugAllocator.ts';
+import { checkDebugOption, storeDebugOption } from './slab/debugOption.ts';
 import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { GroupTable } from './slab/groupTable.ts';
 import { checkAddress } from './slab/object.ts';
@@ -139,7 +143,10 @@ export interface HeapOptions {
   sizeClasses?: SizeClasses;
   /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
   merge?: boolean;
-  /** Options of slab debugging; this version knows '-' (none) only. */
+  /**
+   * Slab debugging, in the syntax of the kernel's `slab_debug=`: `FZPU`, `FZ,kmalloc-*;P,dentry`, `-` (slab/debugOption.ts;
+   * docs/debugging.md). Default: none, and no cost.
+   */
   debug?: string;
 }
 
@@ -293,6 +300,7 @@ export class Heap {
   private readonly pages: FrameAllocator;
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
+  private readonly debugging: DebugAllocator;
   private readonly kmallocs: Kmalloc;
   private readonly rcu: RcuCallbacks;
   private readonly areas: Vmalloc;
@@ -309,6 +317,7 @@ export class Heap {
     const pages = new FrameAllocator(metadata, cpu, data);
     const slabifier = new Slabifier(pages);
     const sheaves = sheaved(slabifier);
+    const debugging = new DebugAllocator(sheaves, 'debug', 0);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const maxSize = kmallocMaxSize(metadata.layout);
     const table = new GroupTable(metadata, cpu, pages, slabifier);
@@ -322,6 +331,7 @@ export class Heap {
     this.pages = pages;
     this.slabifier = slabifier;
     this.sheaves = sheaves;
+    this.debugging = debugging;
     this.kmallocs = kmalloc;
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.areas = new Vmalloc(pages);
@@ -339,9 +349,7 @@ export class Heap {
     checkInteger('cpus', cpus, 1, CPUS_MAX);
     checkInteger('nodes', nodes, 1, NODES_MAX);
     checkInteger('caches', caches, 32, CACHES_MAX);
-    if (options.debug !== undefined && options.debug !== '' && options.debug !== '-') {
-      invalid(`debug '${options.debug}': this version has no debug options but '-'`);
-    }
+    const debug = checkDebugOption(options.debug ?? '');
     const { start, size, maxSize } = resolveWindow(options);
     const pageShift = resolvePageShift(options, maxSize);
     const pageSize = 2 ** pageShift;
@@ -371,6 +379,7 @@ export class Heap {
       dma,
       shared,
     );
+    storeDebugOption(metadata, debug);
     metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
     return new Heap(metadata, data, undefined, sizeClasses);
@@ -820,10 +829,23 @@ export class Heap {
     return this.context.reclaim.register(shrinker);
   }
 
-  /** Reports of damaged metadata since the heap was made: each slab that was found damaged and frozen counts once. */
+  /**
+   * Reports since the heap was made, of all threads: what slab debugging has found counts once, and once more for each thing
+   * that it put right; a slab that was found damaged and frozen once; a `destroy` of a cache with live objects once, and once
+   * more for each slab that has some. (As slub_kunit counts.)
+   */
   get reports(): number {
     this.thisCpu.checkAttached();
     return Atomics.load(this.metadata.m, H_REPORTS);
+  }
+
+  /**
+   * Calls `listener` with each report that slab debugging makes on this thread, before the error that goes with it is thrown;
+   * a function that takes it out again. A report that goes with no error is printed if nobody listens.
+   */
+  onReport(listener: (report: SlabReport) => void): () => void {
+    this.thisCpu.checkAttached();
+    return this.debugging.context.reporter.listen(listener);
   }
 
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
@@ -856,7 +878,7 @@ export class Heap {
   /** Every invariant that does not hold; empty when all do. Never throws. */
   validate(): Problem[] {
     const { metadata, thisCpu, data, slabifier } = this;
-    return new Validator(metadata, thisCpu, data, slabifier, slabifier.table).validate();
+    return new Validator(metadata, thisCpu, data, slabifier, slabifier.table, this.debugging).validate();
   }
 
   /** One row a cache. */
@@ -916,7 +938,7 @@ function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeCl
   for (const size of classes) {
     const name = `kmalloc-${size}`;
     // Powers of two are aligned to themselves: their slabs begin on page frames.
-    sheaves.create({ name, size, align: 0, flags: 0, node: NODE_ANY, useroffset: 0, usersize: size });
+    sheaves.create(kmallocSpec(metadata, name, size, 0));
   }
   metadata.m[H_KMALLOC_CACHES] = classes.length;
 }

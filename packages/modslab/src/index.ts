@@ -22,6 +22,7 @@ export type { Shrinker } from './kmalloc/reclaim.ts';
 export type { HeapMemory, WasmMemory } from './memory/data.ts';
 export { SlabError, type SlabErrorCode } from './memory/errors.ts';
 export { GFP, type GfpFlags } from './memory/gfp.ts';
+export type { Finding, SlabReport, TrackInfo } from './memory/report.ts';
 export type { VmArea } from './page/vmArea.ts';
 export { SLAB, type SlabFlags } from './slab/flags.ts';
 export type { Address, AddressArray } from './slab/slabAllocator.ts';

@@ -23,6 +23,7 @@ import { C_STRIDE, cacheAt, GRANULE_SHIFT, H_KMALLOC_CACHES, pageAt } from '../m
 import type { Metadata } from '../memory/metadata.ts';
 import { CLAIM_LIVE, KIND_LARGE, PAGE_GROUP, PAGE_HEAD, PAGE_REQUESTED } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import { usableBytes } from '../slab/cacheTable.ts';
 import { SLAB } from '../slab/flags.ts';
 import { GroupSlabs } from '../slab/groupSlabs.ts';
 import type { GroupTable } from '../slab/groupTable.ts';
@@ -30,6 +31,7 @@ import { checkAddress } from '../slab/object.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
+import { kmallocSpec } from './kmallocSpec.ts';
 import type { Reclaim } from './reclaim.ts';
 
 /** What an attempt gives instead of 0 when it is the limit that forbids it: giving back cached memory would not help. */
@@ -98,7 +100,9 @@ export class GroupAllocator {
     if (index >= 0 && cache === 0) return 0;
     const address = index < 0 ? this.allocateRun(group, size, gfp) : this.slabs.alloc(group, cache, gfp);
     if (address === 0) return slabifier.charges.overLimit && (gfp & GFP.NOFAIL) === 0 ? OVER_LIMIT : 0;
-    if ((gfp & GFP.ZERO) !== 0) {
+    const debugging = index < 0 ? undefined : slabifier.table.debugOf(cache);
+    if (debugging !== undefined) debugging.prepare(cache, address, size, gfp);
+    else if ((gfp & GFP.ZERO) !== 0) {
       const bytes = index < 0 ? this.framesFor(size) * 2 ** metadata.layout.pageShift : 0;
       zero(this.data, address, bytes || m[cacheAt(metadata.layout, cache) + C_STRIDE]);
     }
@@ -109,7 +113,7 @@ export class GroupAllocator {
   private classOf(size: number): number {
     const { m, metadata } = this;
     for (let index = 0; index < m[H_KMALLOC_CACHES]; index++) {
-      if (m[cacheAt(metadata.layout, index + 1) + C_STRIDE] >= size) return index;
+      if (usableBytes(m, cacheAt(metadata.layout, index + 1)) >= size) return index;
     }
     return -1;
   }
@@ -118,21 +122,12 @@ export class GroupAllocator {
   private cacheFor(index: number): number {
     const { m, metadata, slabifier } = this;
     if (this.caches[index] !== undefined) return this.caches[index];
-    const size = m[cacheAt(metadata.layout, index + 1) + C_STRIDE];
+    const size = usableBytes(m, cacheAt(metadata.layout, index + 1));
     const name = `kmalloc-cg-${size}`;
     let cache = slabifier.table.find(name);
     if (cache === 0) {
       try {
-        const flags = SLAB.ACCOUNT;
-        cache = slabifier.create({
-          name,
-          size,
-          align: 0,
-          flags,
-          node: NODE_ANY,
-          useroffset: 0,
-          usersize: size,
-        });
+        cache = slabifier.create(kmallocSpec(metadata, name, size, SLAB.ACCOUNT));
       } catch (error) {
         // No room for a descriptor: no memory. Or another thread has made it in the meantime.
         if (!(error instanceof SlabError)) throw error;

@@ -50,8 +50,9 @@ import {
   PAGE_RUN,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
-import type { CacheTable } from '../slab/cacheTable.ts';
+import { type CacheTable, usableBytes } from '../slab/cacheTable.ts';
 import type { Charges } from '../slab/charge.ts';
+import { wasCompleted } from '../slab/debugAllocator.ts';
 import { SLAB, type SlabFlags } from '../slab/flags.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
@@ -60,6 +61,7 @@ import type { Slabifier } from '../slab/slabifier.ts';
 import { deferObject } from '../slab/waiting.ts';
 import { zero } from './fill.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
+import { kmallocSpec } from './kmallocSpec.ts';
 import type { Reclaim } from './reclaim.ts';
 import { classIndex } from './sizeClasses.ts';
 
@@ -125,9 +127,8 @@ export class Kmalloc {
     this.vmemMap = layout.vmemMap;
     this.pageShift = layout.pageShift;
     this.maxFrames = layout.maxFrames;
-    this.classes = Array.from(
-      { length: m[H_KMALLOC_CACHES] },
-      (_, i) => m[cacheAt(layout, i + 1) + C_STRIDE],
+    this.classes = Array.from({ length: m[H_KMALLOC_CACHES] }, (_, i) =>
+      usableBytes(m, cacheAt(layout, i + 1)),
     );
     this.smallMax = this.classes.at(-1) ?? 0;
     this.classOf = classIndex(this.classes);
@@ -230,16 +231,17 @@ export class Kmalloc {
       this.kfree(address);
       return 0;
     }
-    if (size <= old && !(old > this.smallMax && this.pagesFor(size) * 2 <= this.pagesFor(old)))
+    const cache = this.cacheAtAddress(address);
+    const debugging = this.table.debugOf(cache);
+    if (debugging !== undefined) {
+      if (debugging.resize(cache, address, size, gfp)) return address;
+    } else if (size <= old && !(old > this.smallMax && this.pagesFor(size) * 2 <= this.pagesFor(old)))
       return address;
     const moved = this.allocateBeside(address, size, gfp & ~GFP.ZERO);
     if (moved === 0) return size <= old ? address : 0;
     const { u8 } = this.data.views();
     u8.copyWithin(moved, address, address + Math.min(old, size));
-    if ((gfp & GFP.ZERO) !== 0 && size > old) {
-      const now = this.ksize(moved);
-      zero(this.data, moved + old, now - old);
-    }
+    if ((gfp & GFP.ZERO) !== 0 && size > old) u8.fill(0, moved + old, moved + this.ksize(moved));
     this.kfree(address);
     return moved;
   }
@@ -261,13 +263,15 @@ export class Kmalloc {
       this.checkLargeLive(page, address);
       return m[page + PAGE_RUN] * 2 ** this.pageShift;
     }
-    return m[cacheAt(metadata.layout, checkObject(metadata, address, 0, this.table)) + C_STRIDE];
+    const cache = checkObject(metadata, address, 0, this.table);
+    const debugging = this.table.debugOf(cache);
+    return debugging?.requested(cache, address) ?? usableBytes(m, cacheAt(metadata.layout, cache));
   }
 
   /** `kfree`, after zeros have been written over the object. */
   kfreeSensitive(address: Address): void {
     this.sheaves.enterSlowPath();
-    if (address !== 0) zero(this.data, address, this.ksize(address));
+    if (address !== 0) this.data.views().u8.fill(0, address, address + this.ksize(address));
     this.kfree(address);
   }
 
@@ -283,13 +287,21 @@ export class Kmalloc {
   kfreeBulk(addresses: AddressArray, n: number, expected: number): void {
     if (this.pushAll(addresses, n, expected)) return;
     this.markAll(addresses, n, expected);
+    let found: unknown;
     for (let i = 0; i < n; i++) {
       const address = addresses[i] >>> 0;
       if (address === 0) continue;
       const cache = this.cacheAtAddress(address);
       if (cache !== 0) this.sheaves.unmark(cache, address);
-      this.kfree(address);
+      try {
+        this.kfree(address);
+      } catch (error) {
+        // Slab debugging has found something, and freed the object: so are the others to be.
+        if (!wasCompleted(error)) throw error;
+        found ??= error;
+      }
     }
+    if (found !== undefined) throw found;
   }
 
   /** Contiguous memory of any size up to the heap's: kmalloc where that will do, else a run of frames. */
@@ -408,6 +420,8 @@ export class Kmalloc {
     const cache = this.cacheFor(size, gfp);
     if (cache === 0) return 0;
     const { sheaves } = this;
+    const debugging = this.table.debugOf(cache);
+    if (debugging !== undefined) return debugging.allocSized(cache, gfp, node, size);
     const address = node === NODE_ANY ? sheaves.alloc(cache, gfp) : sheaves.allocNode(cache, gfp, node);
     if (address !== 0) return this.zeroed(address, cache, gfp);
     const slabFrames = this.m[cacheAt(this.metadata.layout, cache) + C_FRAMES];
@@ -446,17 +460,8 @@ export class Kmalloc {
   private internalCache(name: string, size: number, flags: SlabFlags): number {
     const found = this.table.find(name);
     if (found !== 0) return found;
-    const spec = {
-      name,
-      size,
-      align: 0,
-      flags,
-      node: NODE_ANY,
-      useroffset: 0,
-      usersize: size,
-    };
     try {
-      return this.sheaves.create(spec);
+      return this.sheaves.create(kmallocSpec(this.metadata, name, size, flags));
     } catch (error) {
       // No room for a descriptor: no memory. Or another thread has made it in the meantime.
       if (!(error instanceof SlabError)) throw error;

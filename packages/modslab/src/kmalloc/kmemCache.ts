@@ -23,6 +23,7 @@ import {
   cacheAt,
   H_DMA_END,
   H_DMA_START,
+  H_REPORTS,
   PAGE_WORDS_SHIFT,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
@@ -30,6 +31,7 @@ import { CACHE_MASK, isLive, PAGE_FLAGS } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
 import { forEachSlab } from '../slab/count.ts';
+import { debugFlagsFor } from '../slab/debugOption.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray, CacheSpec, MoveObject } from '../slab/slabAllocator.ts';
@@ -111,7 +113,8 @@ export function checkCacheRequest(metadata: Metadata, request: CacheRequest): Ca
   if (ctor instanceof Uint8Array && ctor.length > size) {
     throw new RangeError(`the template of ${ctor.length} bytes is longer than the object of ${size}`);
   }
-  return { name, size, align, flags, ctor, node, useroffset, usersize };
+  const debug = debugFlagsFor(metadata, name, size, align);
+  return { name, size, align, flags: flags | debug, ctor, node, useroffset, usersize };
 }
 
 /** Objects set aside: so many allocations cannot fail. */
@@ -120,6 +123,8 @@ export class Sheaf {
   private readonly cache: number;
   private readonly parts: number[];
   private readonly capacity: number;
+  /** Of an object. */
+  private readonly bytes: number;
   /** The cache's state word at the time: another one means that the cache has been destroyed. */
   private readonly state: number;
   private left: number;
@@ -129,6 +134,7 @@ export class Sheaf {
     this.cache = cache;
     this.parts = parts;
     this.capacity = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_CAPACITY];
+    this.bytes = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_SIZE];
     this.state = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_STATE];
     this.left = n;
   }
@@ -157,6 +163,7 @@ export class Sheaf {
       this.parts.pop();
       sheaves.releaseSheaf(part);
     }
+    this.context.table.debugOf(this.cache)?.prepare(this.cache, address, this.bytes, 0);
     return address;
   }
 
@@ -312,7 +319,9 @@ export class KmemCache {
     const busy = [...take(this.objects(), BUSY_NAMED_MAX)];
     if (busy.length > 0) {
       const some = busy.map(hex).join(', ');
-      const { live } = sheaves.getObjects(this.id);
+      const { live, active } = sheaves.getObjects(this.id);
+      // As Linux does: for each slab that objects remain in, and for the cache.
+      Atomics.add(this.m, H_REPORTS, active + 1);
       throw new SlabError(
         'EBUSY',
         `cache '${this.name}' has ${live} live objects: ${some}`,
@@ -345,7 +354,7 @@ export class KmemCache {
     });
     for (const head of heads) {
       const states = firstStateAt(m, descriptor, head);
-      const first = firstEntryOf(layout.pageShift, head);
+      const first = firstEntryOf(m, layout.pageShift, descriptor, head);
       for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
         if (isLive(s[states + index])) yield addressOf(first + Math.imul(index, m[descriptor + C_GRANULES]));
       }
@@ -396,7 +405,8 @@ export class KmemCache {
     if (address === 0 && this.panics) {
       throw new SlabError('ENOMEM', `no memory for cache '${this.name}' (SLAB.PANIC)`, undefined, this.name);
     }
-    if (address !== 0 && (gfp & GFP.ZERO) !== 0) {
+    // Slab debugging has done that, within its zones.
+    if (address !== 0 && (gfp & GFP.ZERO) !== 0 && table.debugOf(this.id) === undefined) {
       zero(data, address, metadata.m[cacheAt(metadata.layout, this.id) + C_STRIDE]);
     }
     return address;

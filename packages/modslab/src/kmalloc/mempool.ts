@@ -76,9 +76,11 @@ export class Mempool {
     }
     const { metadata, table, sheaves } = this.context;
     checkObject(metadata, address, this.cache.id, table);
+    const error = table.debugOf(this.cache.id)?.retire(this.cache.id, address);
     const { part, n } = this.place(this.have);
     sheaves.pushTo(part, n, this.cache.id, address);
     this.have++;
+    if (error !== undefined) throw error;
   }
 
   /** Changes the size of the reserve. Throws `ENOMEM`, and changes nothing, if there is not so much memory. */
@@ -115,7 +117,9 @@ export class Mempool {
     this.context.cpu.checkOnline();
     this.have--;
     const { part, n } = this.place(this.have);
-    return this.context.sheaves.popFrom(part, n);
+    const address = this.context.sheaves.popFrom(part, n);
+    this.context.table.debugOf(this.cache.id)?.prepare(this.cache.id, address, this.size, GFP.KERNEL);
+    return address;
   }
 
   private claimParts(objects: number): boolean {

@@ -7,7 +7,7 @@
  * costs no memory.
  *
  *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ deferred frames │ page tables │ barns │
- *     sheaves │ templates │ groups │ states
+ *     sheaves │ templates │ groups │ stack depot │ states
  *
  * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
  * the claim, plain (others may read, and get a hint).
@@ -18,6 +18,9 @@
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
  *    16 reports of damage [A]                     20 caches merge [C]
+ *    64 … 223 slab debugging: 64 length of the option in bytes [C]   65 flags of large objects [C]   66 seconds of birth [C]
+ *       67 stack depth [A]   68 every how many-th allocation is tracked [A]   69 stack depot: next free word [A]
+ *       70 generations given [A]   71 … 75 fault injection [A]   96 … 223 the option, UTF-8 [C]
  *    48 grace periods begun [A]                   49 grace periods ended [A]  (memory/rcu.ts)
  *
  * CPU record, 128 words, eight cache lines that no other CPU writes in the steady state
@@ -44,6 +47,9 @@
  *     10 state shift [C]
  *     11 granules per object [C]                             64      references [A]
  *                                                            65      merged into: cache and alias, or 0 [C]
+ *                                                            66      granules before the first object [C]
+ *                                                            67      an object's track, from its first byte, or 0 [C]
+ *                                                            68 … 71 tracked: live, peak, bytes asked for, peak [A]
  *
  * Group, 80 words and a *row*, one word a CPU: see slab/charge.ts and slab/groupTable.ts.
  *      0 state [A]                     3 name length in bytes [C]    48 … 79 name, UTF-8 [C]
@@ -89,6 +95,24 @@ export const H_WAITERS = 15;
 export const H_REPORTS = 16;
 /** 1: caches that can share the slabs of kmalloc's do. */
 export const H_MERGE = 20;
+/** Slab debugging (slab/debugOption.ts). */
+export const H_DEBUG_LENGTH = 64;
+/** Debug flags of large objects of kmalloc, which are in no cache. */
+export const H_DEBUG_LARGE = 65;
+/** When the heap was made, in seconds: tracks count milliseconds from then. */
+export const H_BORN = 66;
+export const H_STACK_DEPTH = 67;
+export const H_TRACK_EVERY = 68;
+export const H_DEPOT_TOP = 69;
+export const H_GENERATIONS = 70;
+/** Fault injection (slab/failslab.ts): probability in units of 2^-32, interval, times left or -1, space, calls so far. */
+export const H_FAIL_PROBABILITY = 71;
+export const H_FAIL_INTERVAL = 72;
+export const H_FAIL_TIMES = 73;
+export const H_FAIL_SPACE = 74;
+export const H_FAIL_CALLS = 75;
+export const H_DEBUG_TEXT = 96;
+export const DEBUG_TEXT_BYTES = 512;
 export const H_RCU_BEGUN = 48;
 export const H_RCU_ENDED = 49;
 /** Words behind the last named one stay 0: where a cache that a CPU does not use has its empty sheaf (slab/sheaves.ts). */
@@ -162,6 +186,13 @@ export const C_NAME = 32;
 export const NAME_BYTES = 128;
 export const C_REFERENCES = 64;
 export const C_MERGED = 65;
+/** What debugging adds to an object (slab/objectLayout.ts). */
+export const C_LEFT = 66;
+export const C_TRACK = 67;
+export const C_TRACKED_LIVE = 68;
+export const C_TRACKED_PEAK = 69;
+export const C_TRACKED_BYTES = 70;
+export const C_TRACKED_BYTES_PEAK = 71;
 
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;
@@ -175,6 +206,9 @@ export const G_NAME = 48;
 export const G_ROW = 80;
 /** Groups of a heap, of which number 0 is none. As many as the bitmap of adopted groups has bits. */
 export const GROUPS = 1024;
+
+/** Words of the stack depot (slab/stackDepot.ts): 2 MiB. */
+export const DEPOT_WORDS: number = 2 ** 19;
 
 export const PAGE_WORDS = 16;
 export const PAGE_WORDS_SHIFT = 4;
@@ -241,6 +275,8 @@ export interface Layout extends Geometry {
   readonly groups: number;
   /** Words of a group, its row included. */
   readonly groupWords: number;
+  /** `DEPOT_WORDS` words of call stacks. */
+  readonly depot: number;
   /** Byte offset of state region r. */
   readonly stateRegions: readonly number[];
   readonly totalBytes: number;
@@ -279,6 +315,7 @@ export function layoutOf(geometry: Geometry): Layout {
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
   const groupWords = alignTo(G_ROW + cpus, LINE_WORDS);
   const groups = section(GROUPS * groupWords);
+  const depot = section(DEPOT_WORDS);
   const stateRegions: number[] = [];
   for (let r = 0; r <= pageShift - GRANULE_SHIFT; r++) {
     stateRegions.push(section(Math.ceil((maxFrames * 2 ** r) / 2 ** WORD_SHIFT)) << WORD_SHIFT);
@@ -301,6 +338,7 @@ export function layoutOf(geometry: Geometry): Layout {
     templates,
     groups,
     groupWords,
+    depot,
     stateRegions,
     totalBytes: alignTo(end, LINE_WORDS) << WORD_SHIFT,
   };

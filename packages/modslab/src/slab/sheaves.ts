@@ -100,7 +100,7 @@ import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB, SLAB_LOCAL_PAGES } from './flags.ts';
+import { SLAB_LOCAL_PAGES, SLAB_NO_SHEAVES } from './flags.ts';
 import { checkObject } from './object.ts';
 import type {
   Address,
@@ -138,6 +138,26 @@ const PAIR: number = 1 << PAIR_SHIFT;
 const TOP_CLOSED: number = SHEAF_TOP;
 /** The low bits of a place behind the last one of a sheaf are 0. */
 const PLACE_MASK: number = SHEAF_WORDS - 1;
+
+/** A free sheaf of a cache's pool, claimed; 0 if there is none. */
+export function claimSheafOf(metadata: Metadata, cpu: Cpu, cache: number): number {
+  const { m, layout } = metadata;
+  const pool = sheavesAt(layout, cache);
+  // Every CPU begins at its own two, so that it finds a free one at once, and on lines that it has had before.
+  for (let i = 0; i < layout.sheavesPerCache; i++) {
+    const sheaf = pool + (((2 * cpu.id + i) % layout.sheavesPerCache) << SHEAF_WORDS_SHIFT);
+    if (m[sheaf] === 0 && Atomics.compareExchange(m, sheaf, 0, cpu.owner) === 0) {
+      killPoint('sheaf.claimed');
+      return sheaf;
+    }
+  }
+  return 0;
+}
+
+/** Gives up an empty sheaf of this CPU. */
+export function giveUpSheaf(m: Int32Array, sheaf: number): void {
+  Atomics.store(m, sheaf, 0);
+}
 
 export class Sheaves implements SlabAllocator {
   readonly name: string;
@@ -390,10 +410,20 @@ export class Sheaves implements SlabAllocator {
   freeSlow(address: Address, expected: number): void {
     this.enterSlowPath();
     this.cpu.count(N_FREE_SLOW);
-    const cache = checkObject(this.metadata, address, expected, this.table);
+    const cache = this.checked(address, expected);
     const own = this.table.allocatorOf(cache);
     if (own === undefined) this.takeBack(cache, address);
     else own.free(cache, address);
+  }
+
+  /** The cache of a live object; what slab debugging knows about any other address goes with the error. */
+  private checked(address: Address, expected: number): number {
+    try {
+      return checkObject(this.metadata, address, expected, this.table);
+    } catch (error) {
+      this.table.debugAllocator?.explain(error);
+      throw error;
+    }
   }
 
   /** Takes back a live object that has been checked: into main, after room has been made, or into its slab. */
@@ -440,6 +470,7 @@ export class Sheaves implements SlabAllocator {
     const before = this.cpu.counted(N_SLABS_FREED);
     this.close(cache);
     this.drainBarns(cache);
+    this.table.debugOf(cache)?.releaseHeld(cache);
     this.base.shrink(cache, move);
     return this.cpu.counted(N_SLABS_FREED) - before;
   }
@@ -448,6 +479,7 @@ export class Sheaves implements SlabAllocator {
     if (!giveUpCache(this, cache)) return;
     this.close(cache);
     this.drainBarns(cache);
+    this.table.debugOf(cache)?.releaseHeld(cache);
     this.base.destroy(cache);
   }
 
@@ -488,6 +520,7 @@ export class Sheaves implements SlabAllocator {
     this.closeAll();
     for (const cache of this.table.ready()) {
       this.drainBarns(cache);
+      this.table.debugOf(cache)?.releaseHeld(cache);
       const isLocal = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_LOCAL_PAGES) !== 0;
       if (userCode || !isLocal) this.base.shrink(cache);
     }
@@ -506,18 +539,7 @@ export class Sheaves implements SlabAllocator {
   /** A free sheaf of the cache's pool, claimed; 0 if there is none. For main, spare and prefilled sheaves. */
   claimSheaf(cache: number): number {
     if (failPoint('sheaf')) return 0;
-    const { m, metadata, cpu } = this;
-    const { layout } = metadata;
-    const pool = sheavesAt(layout, cache);
-    // Every CPU begins at its own two, so that it finds a free one at once, and on lines that it has had before.
-    for (let i = 0; i < layout.sheavesPerCache; i++) {
-      const sheaf = pool + (((2 * cpu.id + i) % layout.sheavesPerCache) << SHEAF_WORDS_SHIFT);
-      if (m[sheaf] === 0 && Atomics.compareExchange(m, sheaf, 0, cpu.owner) === 0) {
-        killPoint('sheaf.claimed');
-        return sheaf;
-      }
-    }
-    return 0;
+    return claimSheafOf(this.metadata, this.cpu, cache);
   }
 
   /** Puts what sheaves of this CPU hold back, and gives them up. */
@@ -531,7 +553,7 @@ export class Sheaves implements SlabAllocator {
 
   /** Gives up an empty sheaf of this CPU. */
   releaseSheaf(sheaf: number): void {
-    Atomics.store(this.m, sheaf, 0);
+    giveUpSheaf(this.m, sheaf);
   }
 
   /** What every slow path begins with: still attached? has a cache been destroyed that this CPU has sheaves of? */
@@ -540,6 +562,7 @@ export class Sheaves implements SlabAllocator {
     const epoch = this.m[H_EPOCH];
     if (epoch === this.epoch) return;
     this.epoch = epoch;
+    this.table.debugAllocator?.releaseStale();
     for (let cache = 1; cache < this.metadata.layout.caches; cache++) {
       if (this.isOpen(cache) && !this.table.isReady(cache)) {
         this.close(cache);
@@ -550,14 +573,14 @@ export class Sheaves implements SlabAllocator {
 
   /**
    * Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left, or if the cache is a
-   * charged one: its objects never pass through sheaves.
+   * charged one, or one with slab debugging: their objects never pass through sheaves.
    */
   open(cache: number): boolean {
     const { hot, m } = this;
     const slot = cache << HOT_SHIFT;
     if (hot[slot | LIMIT] !== 0) return true;
     const descriptor = cacheAt(this.metadata.layout, cache);
-    if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) !== 0) return false;
+    if ((m[descriptor + C_FLAGS] & SLAB_NO_SHEAVES) !== 0) return false;
     killPoint('sheaf.opening');
     const main = this.claimSheaf(cache);
     if (main === 0) return false;
@@ -779,6 +802,12 @@ const SHEAVED_OVER: Readonly<Record<string, string>> = {
   sheaved: 'its objects lie in sheaves already',
   rcu: 'a sheaf would hand an object out again before its grace period: put rcuify over sheaved',
   kmalloc: "kmalloc's caches have their sheaves already",
+  ...Object.fromEntries(
+    ['redzone', 'poison', 'track', 'trace', 'failslab', 'checked', 'quarantine', 'number'].map((name) => [
+      name,
+      'each allocation and free must run its checks: put it over sheaved',
+    ]),
+  ),
 };
 
 /**

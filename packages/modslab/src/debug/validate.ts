@@ -144,6 +144,7 @@ export class Validator {
   private readonly data: DataMemory;
   private readonly slabifier: Slabifier;
   private readonly table: CacheTable;
+  private readonly debugging: DebugAllocator;
   private readonly objects: ObjectChecks;
   private problems: Problem[] = [];
 
@@ -156,6 +157,7 @@ export class Validator {
     debugging: DebugAllocator,
   ) {
     this.metadata = metadata;
+    this.debugging = debugging;
     this.objects = new ObjectChecks(metadata, debugging);
     this.m = metadata.m;
     this.s = metadata.s;
@@ -359,6 +361,7 @@ export class Validator {
     if (bit) return problem('EFRAME', 'is in use, but its free bit is set');
     if (kind === KIND_TAIL || kind === KIND_SLAB_TAIL) return this.lookAtTail(pfn, page, claim, problem);
     if (kind === KIND_LARGE || kind === KIND_PAGES) {
+      if (kind === KIND_LARGE) this.checkLarge(pfn);
       if (claim !== (CLAIM_USED | CLAIM_LIVE))
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
@@ -374,6 +377,15 @@ export class Validator {
     if (kind === KIND_SLAB)
       return (claim & CLAIM_LIVE) === 0 ? undefined : problem('ESLAB', 'a slab is marked LIVE');
     return problem('EFRAME', `is in use, but of kind ${kind}`);
+  }
+
+  /** What slab debugging says of a large object. It puts right what it finds. */
+  private checkLarge(pfn: number): void {
+    const report = this.debugging.large.check(pfn);
+    if (report === undefined) return;
+    this.debugging.context.reporter.publish(report, true);
+    const { address, cache, text: message } = report;
+    this.report({ code: 'EREDZONE', message, address, cache, report });
   }
 
   /** A run that waits for a grace period. */

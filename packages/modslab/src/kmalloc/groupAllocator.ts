@@ -103,8 +103,10 @@ export class GroupAllocator {
     const debugging = index < 0 ? undefined : slabifier.table.debugOf(cache);
     if (debugging !== undefined) debugging.prepare(cache, address, size, gfp);
     else if ((gfp & GFP.ZERO) !== 0) {
-      const bytes = index < 0 ? this.framesFor(size) * 2 ** metadata.layout.pageShift : 0;
-      zero(this.data, address, bytes || m[cacheAt(metadata.layout, cache) + C_STRIDE]);
+      const { large } = slabifier.table.debugAllocator ?? {};
+      const run = index < 0 ? (large?.usable(address >>> metadata.layout.pageShift) ?? size) : 0;
+      if (run > 0) this.data.views().u8.fill(0, address, address + run);
+      else zero(this.data, address, m[cacheAt(metadata.layout, cache) + C_STRIDE]);
     }
     return address;
   }
@@ -146,7 +148,7 @@ export class GroupAllocator {
     const { m, metadata, pages, slabifier } = this;
     const { charges } = slabifier;
     const { pageShift } = metadata.layout;
-    const frames = this.framesFor(size);
+    const frames = this.framesFor(size + (slabifier.table.debugAllocator?.large.room ?? 0));
     if (!charges.charge(group, frames << (pageShift - GRANULE_SHIFT))) return 0;
     const head = pages.allocateExact(frames, 1, gfp, NODE_ANY);
     if (head === 0) {
@@ -160,6 +162,7 @@ export class GroupAllocator {
     pages.publishRun(head, frames, KIND_LARGE, CLAIM_LIVE);
     killPoint('charge.run-published');
     charges.settled();
+    slabifier.table.debugAllocator?.large.prepare(head, size);
     this.cpu.count(N_LARGE_ALLOCATED);
     return head * 2 ** pageShift;
   }

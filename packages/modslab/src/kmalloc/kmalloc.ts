@@ -233,8 +233,11 @@ export class Kmalloc {
     }
     const cache = this.cacheAtAddress(address);
     const debugging = this.table.debugOf(cache);
+    const large = this.table.debugAllocator?.large;
     if (debugging !== undefined) {
       if (debugging.resize(cache, address, size, gfp)) return address;
+    } else if (cache === 0 && large !== undefined && large.flags !== 0) {
+      if (this.resizeLarge(address, old, size, gfp)) return address;
     } else if (size <= old && !(old > this.smallMax && this.pagesFor(size) * 2 <= this.pagesFor(old)))
       return address;
     const moved = this.allocateBeside(address, size, gfp & ~GFP.ZERO);
@@ -244,6 +247,16 @@ export class Kmalloc {
     if ((gfp & GFP.ZERO) !== 0 && size > old) u8.fill(0, moved + old, moved + this.ksize(moved));
     this.kfree(address);
     return moved;
+  }
+
+  /** `krealloc` of a large object with slab debugging, where it is: unless it is to shrink to half, or to grow too far. */
+  private resizeLarge(address: Address, old: number, size: number, gfp: GfpFlags): boolean {
+    const head = address >>> this.pageShift;
+    const run = this.m[pageAt(this.metadata.layout, head) + PAGE_RUN];
+    if (this.pagesFor(size) * 2 <= run || this.table.debugAllocator?.large.resize(head, size) !== true)
+      return false;
+    if ((gfp & GFP.ZERO) !== 0 && size > old) this.data.views().u8.fill(0, address + old, address + size);
+    return true;
   }
 
   /** A new object, charged to the same group as the one at `address` if that has one. */
@@ -261,7 +274,7 @@ export class Kmalloc {
     const page = pageAt(metadata.layout, pfn);
     if (this.isLargeHead(page, address)) {
       this.checkLargeLive(page, address);
-      return m[page + PAGE_RUN] * 2 ** this.pageShift;
+      return this.table.debugAllocator?.large.usable(pfn) ?? m[page + PAGE_RUN] * 2 ** this.pageShift;
     }
     const cache = checkObject(metadata, address, 0, this.table);
     const debugging = this.table.debugOf(cache);
@@ -355,8 +368,10 @@ export class Kmalloc {
       return;
     }
     this.checkLargeLive(page, address);
+    const found = this.table.debugAllocator?.large.retire(pfn);
     this.freeRun(pfn, address);
     this.cpu.count(N_LARGE_FREED);
+    if (found !== undefined) throw found;
   }
 
   /** Frees an object, which passes every check now, after a grace period. See kmalloc/rcu.ts. */
@@ -367,7 +382,9 @@ export class Kmalloc {
     if (!this.isLargeHead(page, address)) {
       const cache = checkObject(this.metadata, address, 0, this.table);
       this.refuseGrouped(page, address);
+      const found = this.table.debugOf(cache)?.retire(cache, address, true);
       deferObject(this.pages, cache, address);
+      if (found !== undefined) throw found;
       return;
     }
     this.checkLargeLive(page, address);
@@ -470,9 +487,12 @@ export class Kmalloc {
   }
 
   private allocateLarge(size: number, alignment: number, gfp: GfpFlags, node: number): Address {
-    const address = this.allocateRun(this.pagesFor(size), alignment, gfp, node, KIND_LARGE);
+    const large = this.table.debugAllocator?.large;
+    const frames = this.pagesFor(size + (large?.room ?? 0));
+    const address = this.allocateRun(frames, alignment, gfp, node, KIND_LARGE);
     if (address === 0) return 0;
     this.m[pageAt(this.metadata.layout, address >>> this.pageShift) + PAGE_REQUESTED] = size;
+    large?.prepare(address >>> this.pageShift, size);
     this.cpu.count(N_LARGE_ALLOCATED);
     return address;
   }

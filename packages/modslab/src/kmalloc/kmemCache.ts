@@ -25,9 +25,10 @@ import {
   H_DMA_START,
   H_REPORTS,
   PAGE_WORDS_SHIFT,
+  pageAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
-import { CACHE_MASK, isLive, PAGE_FLAGS } from '../page/page.ts';
+import { CACHE_MASK, isLive, PAGE_FLAGS, PAGE_HEAD } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
 import { forEachSlab } from '../slab/count.ts';
@@ -319,9 +320,13 @@ export class KmemCache {
     const busy = [...take(this.objects(), BUSY_NAMED_MAX)];
     if (busy.length > 0) {
       const some = busy.map(hex).join(', ');
-      const { live, active } = sheaves.getObjects(this.id);
+      const { live } = sheaves.getObjects(this.id);
       // As Linux does: for each slab that objects remain in, and for the cache.
-      Atomics.add(this.m, H_REPORTS, active + 1);
+      const { layout } = this.context.metadata;
+      const slabs = new Set(
+        [...this.objects()].map((at) => this.m[pageAt(layout, at >>> layout.pageShift) + PAGE_HEAD]),
+      );
+      Atomics.add(this.m, H_REPORTS, slabs.size + 1);
       throw new SlabError(
         'EBUSY',
         `cache '${this.name}' has ${live} live objects: ${some}`,

@@ -134,7 +134,10 @@ export class Links {
     }
     killPoint('link.unlinked');
     const decided = (): void => this.withdraw(cpu.record, slot, mark);
-    const found = isLarge ? undefined : slabifier.table.debugOf(cache)?.retire(cache, address);
+    const { table } = slabifier;
+    const found = isLarge
+      ? table.debugAllocator?.large.retire(pfn)
+      : table.debugOf(cache)?.retire(cache, address);
     if (isLarge) {
       kmalloc.freeRun(pfn, address, decided);
       cpu.count(N_LARGE_FREED);
@@ -191,7 +194,8 @@ export class Links {
   private allocateLarge(slot: number, size: number, gfp: GfpFlags): Address {
     const { m, cpu, pages, metadata } = this;
     const pageSize = 2 ** metadata.layout.pageShift;
-    const frames = Math.ceil(size / pageSize);
+    const large = this.slabifier.table.debugAllocator?.large;
+    const frames = Math.ceil((size + (large?.room ?? 0)) / pageSize);
     const node = (gfp & GFP.THISNODE) !== 0 ? cpu.node : NODE_ANY;
     const head = pages.allocateExact(frames, 1, gfp, node);
     if (head === 0) return 0;
@@ -206,6 +210,7 @@ export class Links {
     pages.publishRun(head, frames, KIND_LARGE, CLAIM_LIVE);
     cpu.count(N_LARGE_ALLOCATED);
     killPoint('link.taken');
+    large?.prepare(head, size);
     return this.publish(slot, address);
   }
 

@@ -107,11 +107,24 @@ export interface CacheAllocator {
   free(cache: number, address: Address): void;
 }
 
+/** What slab debugging does for large objects: runs of frames that begin at `head`. */
+export interface LargeDebugging {
+  readonly flags: number;
+  /** Bytes that a run must have besides those asked for. */
+  readonly room: number;
+  prepare(head: number, requested: number): void;
+  retire(head: number): SlabError | undefined;
+  resize(head: number, size: number): boolean;
+  usable(head: number): number;
+}
+
 /** What slab debugging does for the caches of a thread that have it; see slab/debugAllocator.ts. */
 export interface DebugCacheAllocator extends CacheAllocator {
+  /** The same for objects of kmalloc that are in no cache; see slab/largeObjects.ts. */
+  readonly large: LargeDebugging;
   allocSized(cache: number, gfp: GfpFlags, node: number, requested: number): Address;
   prepare(cache: number, address: Address, requested: number, gfp: GfpFlags): void;
-  retire(cache: number, address: Address): SlabError | undefined;
+  retire(cache: number, address: Address, isDeferred?: boolean): SlabError | undefined;
   requested(cache: number, address: Address): number;
   resize(cache: number, address: Address, size: number, gfp: GfpFlags): boolean;
   releaseHeld(cache: number): void;

@@ -38,6 +38,7 @@ import { DerivedSlabAllocator } from './deriveSlabAllocator.ts';
 import { fail } from './failslab.ts';
 import { SLAB, SLAB_DEBUG, type SlabFlags } from './flags.ts';
 import { initOnAlloc, initOnFree } from './initialized.ts';
+import { LargeObjects } from './largeObjects.ts';
 import { checkAddress, checkObject } from './object.ts';
 import { poison } from './poisoned.ts';
 import { Quarantine } from './quarantined.ts';
@@ -106,6 +107,7 @@ export class DebugAllocator extends DerivedSlabAllocator {
   private readonly m: Int32Array;
   private readonly data: DataMemory;
   private readonly quarantine: Quarantine;
+  readonly large: LargeObjects;
   /** The parts of each combination of flags. */
   private readonly partsBy: Map<SlabFlags, readonly DebugPart[]> = new Map();
 
@@ -118,6 +120,7 @@ export class DebugAllocator extends DerivedSlabAllocator {
     this.m = this.metadata.m;
     this.data = base.frames.data;
     this.quarantine = new Quarantine(this.context, this.bottom);
+    this.large = new LargeObjects(this.context);
     base.table.debugAllocator ??= this;
   }
 
@@ -156,14 +159,16 @@ export class DebugAllocator extends DerivedSlabAllocator {
     if ((gfp & GFP.ZERO) !== 0) u8.fill(0, address, address + this.ownBytes(object, requested));
     this.startTrack(object, requested);
     for (const part of parts) part.activate?.(context, object, requested);
+    this.account(object, 1, requested);
     metadata.s[object.state] = ARMED;
   }
 
   /**
    * Takes a live object, which has been checked to be one, from its user: afterwards it is inactive, and may go back to its
    * slab. Returns what a free that has been completed throws. Throws `EDOUBLEFREE` if another thread frees it at this moment.
+   * `isDeferred`: readers may still look at it, so its bytes stay until its grace period is over (slab/waiting.ts).
    */
-  retire(cache: number, address: Address): SlabError | undefined {
+  retire(cache: number, address: Address, isDeferred: boolean = false): SlabError | undefined {
     const { context, metadata } = this;
     const object = debugObject(metadata, cache, address);
     const isArmed = this.disarm(object);
@@ -173,8 +178,10 @@ export class DebugAllocator extends DerivedSlabAllocator {
     const { u8, u32 } = this.data.views();
     const requested = requestedOf(u32, object);
     if (object.track !== 0 && !trackIsTrue(u32, object.track)) clearTrack(u32, object.track);
-    for (const part of parts) part.freed?.(context, object, requested);
-    fillInactive(u8, object);
+    if (isArmed) this.account(object, -1, -requested);
+    for (const part of parts)
+      if (!isDeferred || part !== initOnFree) part.freed?.(context, object, requested);
+    if (!isDeferred) fillInactive(u8, object);
     if (report === undefined) return undefined;
     context.reporter.publish(report, true);
     const error = new SlabError(
@@ -261,6 +268,7 @@ export class DebugAllocator extends DerivedSlabAllocator {
     }
     if (!trackIsTrue(u32, object.track)) clearTrack(u32, object.track);
     if ((gfp & GFP.ZERO) !== 0 && size > before) u8.fill(0, address + before, address + size);
+    this.account(object, 0, size - before);
     u32[object.track + T_REQUESTED] = size;
     sealTrack(u32, object.track);
     if ((object.flags & SLAB.RED_ZONE) !== 0) redzone.activate?.(this.context, object, size);
@@ -308,6 +316,15 @@ export class DebugAllocator extends DerivedSlabAllocator {
     return debugObject(metadata, cache, base + index * m[page + PAGE_STRIDE]);
   }
 
+  /** The object that begins at an address, in a slab of a cache with debugging, live or not. */
+  objectAt(address: Address): DebugObject | undefined {
+    const { layout, m } = this.metadata;
+    const pfn = address >>> layout.pageShift;
+    if (pfn < layout.startFrame || pfn >= m[H_FRAMES]) return undefined;
+    const object = this.objectAround(address);
+    return object?.address === address ? object : undefined;
+  }
+
   private partsOf(cache: number): readonly DebugPart[] {
     const flags = this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS] & SLAB_DEBUG;
     let parts = this.partsBy.get(flags);
@@ -316,6 +333,14 @@ export class DebugAllocator extends DerivedSlabAllocator {
       this.partsBy.set(flags, parts);
     }
     return parts;
+  }
+
+  /** Counts live objects and the bytes that they were asked for, and how many there have been at most. */
+  private account(object: DebugObject, objects: number, bytes: number): void {
+    if ((object.flags & SLAB.STORE_USER) === 0) return;
+    const descriptor = cacheAt(this.metadata.layout, object.cache);
+    raise(this.m, descriptor + C_TRACKED_LIVE, descriptor + C_TRACKED_PEAK, objects);
+    raise(this.m, descriptor + C_TRACKED_BYTES, descriptor + C_TRACKED_BYTES_PEAK, bytes);
   }
 
   /** Of two threads that free an object at the same time, one gets it. Whether it was active. */
@@ -354,6 +379,16 @@ export class DebugAllocator extends DerivedSlabAllocator {
     if ((object.flags & SLAB.GENERATIONS) !== 0)
       u32[at + T_GENERATION] = (Atomics.add(this.m, H_GENERATIONS, 1) + 1) & (2 ** GENERATION_BITS - 1);
     sealTrack(u32, at);
+  }
+}
+
+/** Adds to a counter, and makes another one the highest value that it has had. */
+function raise(m: Int32Array, counter: number, peak: number, by: number): void {
+  const now = Atomics.add(m, counter, by) + by;
+  for (let high = Atomics.load(m, peak); now > high; ) {
+    const found = Atomics.compareExchange(m, peak, high, now);
+    if (found === high) return;
+    high = found;
   }
 }
 

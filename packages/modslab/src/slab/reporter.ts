@@ -17,7 +17,7 @@ import { COUNT_MASK, PAGE_CLAIM } from '../page/page.ts';
 import type { CacheTable } from './cacheTable.ts';
 import { type DebugObject, requestedOf } from './debugObject.ts';
 import { SLAB } from './flags.ts';
-import { ZONE_BYTES } from './objectLayout.ts';
+import { TRACK_BYTES, ZONE_BYTES } from './objectLayout.ts';
 import type { StackDepot } from './stackDepot.ts';
 import { readTrack, T_ALLOCATED_AT, T_ALLOCATED_BY, T_FREED_AT, T_FREED_BY, trackIsTrue } from './track.ts';
 
@@ -26,6 +26,8 @@ export type ReportListener = (report: SlabReport) => void;
 /** Bytes of an object that a report shows. */
 const DUMP_BYTES = 256;
 const DUMP_LINE = 16;
+/** Bytes of a right zone that a report shows. */
+const ZONE_SHOWN = 64;
 const RULE = '='.repeat(77);
 
 /** Where reports go that nobody listens to: the platform's console, if it has one. */
@@ -89,27 +91,34 @@ export class Reporter {
     const descriptor = cacheAt(layout, object.cache);
     const objects = m[descriptor + C_OBJECTS];
     const free = m[pageAt(layout, object.head) + PAGE_CLAIM] & COUNT_MASK;
-    const report = {
-      bug,
-      cache: this.table.name(object.cache),
-      address: object.address,
-      requested: requestedOf(this.data.views().u32, object),
-      size: object.size,
-      slab: {
-        address: object.head * 2 ** layout.pageShift,
-        objects,
-        used: objects - Math.min(objects, free),
-        order: m[descriptor + C_ORDER],
-        pfn: object.head,
+    return this.make(
+      {
+        bug,
+        cache: this.table.name(object.cache),
+        address: object.address,
+        requested: requestedOf(this.data.views().u32, object),
+        size: object.size,
+        slab: {
+          address: object.head * 2 ** layout.pageShift,
+          objects,
+          used: objects - Math.min(objects, free),
+          order: m[descriptor + C_ORDER],
+          pfn: object.head,
+        },
+        findings,
+        ...this.tracksOf(object),
+        fixes,
       },
-      findings,
-      ...this.tracksOf(object),
-      fixes,
-      cpu: this.cpu.id,
-      time: Date.now(),
-    };
-    this.count(Math.max(1, findings.length) + fixes.length);
-    return { ...report, text: this.textOf(report, object) };
+      dumpsOf(object, findings[0]?.from ?? object.address),
+    );
+  }
+
+  /** A report, with the bytes that it shows; counted. */
+  make(about: Omit<SlabReport, 'text' | 'cpu' | 'time'>, dumps: readonly Dump[]): SlabReport {
+    this.count(Math.max(1, about.findings.length) + about.fixes.length);
+    const { u8 } = this.data.views();
+    const bytes = dumps.flatMap(({ label, from, to }) => hexLines(u8, label, from, to));
+    return { ...about, cpu: this.cpu.id, time: Date.now(), text: textOf(about, bytes) };
   }
 
   /** Gives a report to this thread's listeners. `isThrown`: it goes with an error, so that it need not be printed. */
@@ -117,42 +126,47 @@ export class Reporter {
     for (const listener of [...this.listeners]) listener(report);
     if (this.listeners.size === 0 && !isThrown) (globalThis as Host).console?.error(report.text);
   }
+}
 
-  private textOf(report: Omit<SlabReport, 'text'>, object: DebugObject): string {
-    const { slab, address, requested, size } = report;
-    const lines = [RULE, `BUG ${report.cache} (Not tainted): ${report.bug}`, '-'.repeat(77), ''];
-    for (const { from, to, found, expected } of report.findings) {
-      const place = `${hex(from)}-${hex(to - 1)} @offset=${from - slab.address}`;
-      lines.push(`${place}. First byte ${hex(found)} instead of ${hex(expected)}`);
-    }
-    if (report.allocated !== undefined) lines.push(...trackLines('Allocated', report.allocated));
-    if (report.freed !== undefined) lines.push(...trackLines('Freed', report.freed));
-    lines.push(
-      `Slab ${hex(slab.address)} objects=${slab.objects} used=${slab.used} order=${slab.order} pfn=${slab.pfn}`,
-      `Object ${hex(address)} @offset=${address - slab.address} size=${size} requested=${requested}`,
-      '',
-      ...this.dump(object, report.findings[0]?.from ?? address),
-    );
-    for (const fix of report.fixes) lines.push(`FIX ${report.cache}: ${fix}`);
-    return lines.join('\n');
-  }
+/** Bytes that a report shows. */
+export interface Dump {
+  readonly label: string;
+  readonly from: number;
+  readonly to: number;
+}
 
-  /** The bytes around the place: what lies before the object, the object, its zone and its track. */
-  private dump(object: DebugObject, place: number): string[] {
-    const { address, size, zoneEnd, track, hasLeft, flags } = object;
-    const { u8 } = this.data.views();
-    const lines: string[] = [];
-    const before = hasLeft ? address - ZONE_BYTES : address;
-    const isZoned = (flags & SLAB.RED_ZONE) !== 0;
-    lines.push(...hexLines(u8, isZoned ? 'Redzone ' : 'Bytes b4', before, address));
-    const offset = Math.min(Math.max(0, place - address), Math.max(0, size - DUMP_BYTES));
-    const start = address + (offset < DUMP_BYTES - DUMP_LINE ? 0 : offset & ~(DUMP_LINE - 1));
-    lines.push(...hexLines(u8, 'Object  ', start, Math.min(address + size, start + DUMP_BYTES)));
-    if (isZoned)
-      lines.push(...hexLines(u8, 'Redzone ', address + size, Math.min(zoneEnd, address + size + 64)));
-    if (track !== 0) lines.push(...hexLines(u8, 'Track   ', zoneEnd, zoneEnd + 32));
-    return lines;
+function textOf(report: Omit<SlabReport, 'text' | 'cpu' | 'time'>, bytes: readonly string[]): string {
+  const { slab, address, requested, size } = report;
+  const lines = [RULE, `BUG ${report.cache} (Not tainted): ${report.bug}`, '-'.repeat(77), ''];
+  for (const { from, to, found, expected } of report.findings) {
+    const place = `${hex(from)}-${hex(to - 1)} @offset=${from - slab.address}`;
+    lines.push(`${place}. First byte ${hex(found)} instead of ${hex(expected)}`);
   }
+  if (report.allocated !== undefined) lines.push(...trackLines('Allocated', report.allocated));
+  if (report.freed !== undefined) lines.push(...trackLines('Freed', report.freed));
+  lines.push(
+    `Slab ${hex(slab.address)} objects=${slab.objects} used=${slab.used} order=${slab.order} pfn=${slab.pfn}`,
+    `Object ${hex(address)} @offset=${address - slab.address} size=${size} requested=${requested}`,
+    '',
+    ...bytes,
+  );
+  for (const fix of report.fixes) lines.push(`FIX ${report.cache}: ${fix}`);
+  return lines.join('\n');
+}
+
+/** The bytes around a place: what lies before the object, the object, its zone and its track. */
+function dumpsOf(object: DebugObject, place: number): Dump[] {
+  const { address, size, zoneEnd, track, hasLeft, flags } = object;
+  const isZoned = (flags & SLAB.RED_ZONE) !== 0;
+  const offset = Math.min(Math.max(0, place - address), Math.max(0, size - DUMP_BYTES));
+  const start = address + (offset < DUMP_BYTES - DUMP_LINE ? 0 : offset & ~(DUMP_LINE - 1));
+  const end = address + size;
+  const dumps = [{ label: 'Object', from: start, to: Math.min(end, start + DUMP_BYTES) }];
+  const label = isZoned ? 'Redzone' : 'Bytes b4';
+  if (hasLeft) dumps.unshift({ label, from: address - ZONE_BYTES, to: address });
+  if (isZoned) dumps.push({ label, from: end, to: Math.min(zoneEnd, end + ZONE_SHOWN) });
+  if (track !== 0) dumps.push({ label: 'Track', from: zoneEnd, to: zoneEnd + TRACK_BYTES });
+  return dumps;
 }
 
 function trackLines(what: string, track: TrackInfo): string[] {
@@ -167,7 +181,9 @@ function hexLines(u8: Uint8Array, label: string, from: number, to: number): stri
     const bytes = Array.from(u8.subarray(at, Math.min(to, at + DUMP_LINE)));
     const digits = bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
     const text = bytes.map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : '.')).join('');
-    lines.push(`${label} ${at.toString(16).padStart(8, '0')}: ${digits.padEnd(3 * DUMP_LINE)} ${text}`);
+    lines.push(
+      `${label.padEnd(8)} ${at.toString(16).padStart(8, '0')}: ${digits.padEnd(3 * DUMP_LINE)} ${text}`,
+    );
   }
   return lines;
 }

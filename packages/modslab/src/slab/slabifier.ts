@@ -773,16 +773,22 @@ export class Slabifier implements SlabAllocator {
     this.finishFreeze(cache, head);
   }
 
-  /** The same for a parked slab, which is one of FREE objects only, and stays parked. */
-  withParked(cache: number, head: number, visit: () => unknown): void {
+  /** The same for a parked slab. It stays parked if `visit` has found all its objects FREE. */
+  withParked(cache: number, head: number, visit: () => number): void {
     const at = pageAt(this.metadata.layout, head) + PAGE_CLAIM;
     const word = Atomics.load(this.m, at);
     if (ownerOf(word) !== OWNER_PARKED) return;
     if (Atomics.compareExchange(this.m, at, word, (word & ~CLAIM_OWNER) | this.mine) !== word) return;
+    const objects = this.m[cacheAt(this.metadata.layout, cache) + C_OBJECTS];
+    let free = objects;
     try {
-      if (this.m[at - PAGE_CLAIM + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache)) visit();
+      if (this.m[at - PAGE_CLAIM + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache)) free = visit();
     } finally {
-      Atomics.store(this.m, at, word);
+      if (free === objects) Atomics.store(this.m, at, word);
+      else {
+        this.forgetParked(cache, head);
+        this.letGo(cache, head, free, false);
+      }
     }
   }
 

@@ -20,7 +20,8 @@ import {
 /** Allocations and frees of this thread since a stack was taken. */
 let skipped = 0;
 
-function captured({ metadata, depot }: DebugContext): number {
+/** The handle of the caller's stack, or 0 if it is not this one's turn. */
+export function captured({ metadata, depot }: DebugContext): number {
   skipped++;
   if (skipped < metadata.m[H_TRACK_EVERY]) return 0;
   skipped = 0;

@@ -4,10 +4,15 @@
  * it, a CPU; all threads share the metadata buffer and the data buffer, which `heap.handle` carries.
  */
 
+import { Accountant, type Accounting } from './debug/accounting.ts';
+import { CheckedObject, type CheckedOptions } from './debug/checkedAccess.ts';
+import { type LeakFilter, type LeakGroup, leaks, tracesText } from './debug/leaks.ts';
+import { objectHandle, resolveHandle } from './debug/objectHandle.ts';
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import { type Problem, Validator } from './debug/validate.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
+import { type KfenceOptions, storeKfence } from './kmalloc/kfence.ts';
 import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
 import { kmallocSpec } from './kmalloc/kmallocSpec.ts';
 import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
@@ -55,6 +60,7 @@ import {
   CPUS_MAX,
   cacheAt,
   cpuAt,
+  H_KFENCE_OBJECTS,
   H_KMALLOC_CACHES,
   H_MERGE,
   H_REPORTS,
@@ -93,12 +99,15 @@ import { Vmalloc } from './page/vmalloc.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
 import { DebugAllocator } from './slab/debugAllocator.ts';
 import { checkDebugOption, storeDebugOption } from './slab/debugOption.ts';
+import { type FailSettings, failSettings, setFailSettings } from './slab/failslab.ts';
 import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { GroupTable } from './slab/groupTable.ts';
 import { checkAddress } from './slab/object.ts';
+import { SampledSheaves } from './slab/sampledSheaves.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
+import { setTrackSettings, type TrackSettings, trackSettings } from './slab/tracked.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
 import { type ZoneInfo, zoneinfo } from './stat/zoneinfo.ts';
@@ -148,6 +157,8 @@ export interface HeapOptions {
    * docs/debugging.md). Default: none, and no cost.
    */
   debug?: string;
+  /** Samples allocations of kmalloc, as the kernel's KFENCE does (docs/debugging.md). Default: not. */
+  kfence?: KfenceOptions | boolean;
 }
 
 /** What `postMessage` or `workerData` carries to another thread. Nothing is transferred. */
@@ -301,6 +312,7 @@ export class Heap {
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
   private readonly debugging: DebugAllocator;
+  private readonly accountant: Accountant;
   private readonly kmallocs: Kmalloc;
   private readonly rcu: RcuCallbacks;
   private readonly areas: Vmalloc;
@@ -316,7 +328,7 @@ export class Heap {
     const cpu = attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
     const slabifier = new Slabifier(pages);
-    const sheaves = sheaved(slabifier);
+    const sheaves = metadata.m[H_KFENCE_OBJECTS] === 0 ? sheaved(slabifier) : new SampledSheaves(slabifier);
     const debugging = new DebugAllocator(sheaves, 'debug', 0);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const maxSize = kmallocMaxSize(metadata.layout);
@@ -332,6 +344,7 @@ export class Heap {
     this.slabifier = slabifier;
     this.sheaves = sheaves;
     this.debugging = debugging;
+    this.accountant = new Accountant(debugging);
     this.kmallocs = kmalloc;
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.areas = new Vmalloc(pages);
@@ -380,6 +393,7 @@ export class Heap {
       shared,
     );
     storeDebugOption(metadata, debug);
+    storeKfence(metadata, options.kfence);
     metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
     return new Heap(metadata, data, undefined, sizeClasses);
@@ -431,6 +445,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.kmallocs.kfence?.stop();
     this.rcu.leave();
     this.pages.rcu.leave();
     this.sheaves.leave();
@@ -846,6 +861,78 @@ export class Heap {
   onReport(listener: (report: SlabReport) => void): () => void {
     this.thisCpu.checkAttached();
     return this.debugging.context.reporter.listen(listener);
+  }
+
+  /**
+   * Live objects by who allocated them, those with most bytes first (debug/leaks.ts): of tracked caches with stacks and ages,
+   * of others one entry each. `diffLeaks` of `modslab/debug` compares two lists. Cost: O(frames + objects).
+   */
+  leaks(filter: LeakFilter = {}): LeakGroup[] {
+    this.thisCpu.checkAttached();
+    const { table } = this.context.groups;
+    const name = typeof filter.group === 'object' ? filter.group.name : filter.group;
+    return leaks(this.debugging, filter, (group) => table.name(table.rootOf(group)) === name);
+  }
+
+  /** What Linux has in alloc_traces and free_traces of a cache: who allocated its live objects, who freed its free ones. */
+  traces(cache: string, what: 'alloc' | 'free'): string {
+    this.thisCpu.checkAttached();
+    if (what !== 'alloc' && what !== 'free')
+      invalid(`there are traces 'alloc' and 'free', not '${String(what)}'`);
+    return tracesText(this.debugging, cache, what);
+  }
+
+  /** Live objects and bytes by cache, CPU, node and group, now and at most (debug/accounting.ts). O(frames + objects). */
+  accounting(): Accounting {
+    this.thisCpu.checkAttached();
+    const { table } = this.context.groups;
+    return this.accountant.count((group) => table.name(table.rootOf(group)));
+  }
+
+  /**
+   * A number that stands for the live object at `addr`, and for no later one at the same place; the object's cache has
+   * `SLAB.GENERATIONS`, or the heap `{ debug: 'G' }`. Throws as `kfree` does, `EINVAL` without generations. (`heap.handle`
+   * is the heap's.)
+   */
+  objectHandle(addr: Address): number {
+    this.thisCpu.checkAttached();
+    return objectHandle(this.debugging, addr);
+  }
+
+  /** The address of the object that `objectHandle` gave the number for. Throws `EFAULT` once it has been freed. */
+  resolve(handle: number): Address {
+    this.thisCpu.checkAttached();
+    return resolveHandle(this.debugging, handle);
+  }
+
+  /**
+   * Access to one live object that is checked each time: outside of it, outside of what its cache lets be seen
+   * (`useroffset`, `usersize`; not with `{ whole: true }`), or after its free, it throws `EFAULT`. Throws as `kfree` does.
+   */
+  checked(addr: Address, options: CheckedOptions = {}): CheckedObject {
+    return new CheckedObject(this.debugging, addr, this.kmallocs.ksize(addr), options);
+  }
+
+  /** Fault injection of caches with `SLAB.FAILSLAB` (debug option `A`), of all threads: slab/failslab.ts. */
+  get failslab(): FailSettings {
+    this.thisCpu.checkAttached();
+    return failSettings(this.metadata);
+  }
+
+  set failslab(settings: Partial<FailSettings>) {
+    this.thisCpu.checkAttached();
+    setFailSettings(this.metadata, settings);
+  }
+
+  /** How stacks are taken in tracked caches (debug option `U`), by all threads: slab/tracked.ts. */
+  get tracking(): TrackSettings {
+    this.thisCpu.checkAttached();
+    return trackSettings(this.metadata);
+  }
+
+  set tracking(settings: Partial<TrackSettings>) {
+    this.thisCpu.checkAttached();
+    setTrackSettings(this.metadata, settings);
   }
 
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */

@@ -4,6 +4,9 @@
  * @packageDocumentation
  */
 
+export type { Account, Accounting } from './debug/accounting.ts';
+export type { CheckedObject, CheckedOptions } from './debug/checkedAccess.ts';
+export type { LeakFilter, LeakGroup } from './debug/leaks.ts';
 export type { ReapReport } from './debug/reap.ts';
 export type { Problem } from './debug/validate.ts';
 export {
@@ -15,6 +18,7 @@ export {
   type PageInfo,
 } from './heap.ts';
 export type { Group, GroupOptions } from './kmalloc/group.ts';
+export type { KfenceOptions } from './kmalloc/kfence.ts';
 export type { KmemBuckets } from './kmalloc/kmemBuckets.ts';
 export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
 export type { Mempool } from './kmalloc/mempool.ts';
@@ -24,8 +28,10 @@ export { SlabError, type SlabErrorCode } from './memory/errors.ts';
 export { GFP, type GfpFlags } from './memory/gfp.ts';
 export type { Finding, SlabReport, TrackInfo } from './memory/report.ts';
 export type { VmArea } from './page/vmArea.ts';
+export type { FailSettings } from './slab/failslab.ts';
 export { SLAB, type SlabFlags } from './slab/flags.ts';
 export type { Address, AddressArray } from './slab/slabAllocator.ts';
+export type { TrackSettings } from './slab/tracked.ts';
 export type { BuddyInfo, Counters, MemInfo } from './stat/meminfo.ts';
 export type { SlabinfoRow } from './stat/slabinfo.ts';
 export type { ZoneInfo } from './stat/zoneinfo.ts';

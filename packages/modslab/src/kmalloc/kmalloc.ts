@@ -52,15 +52,18 @@ import {
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, usableBytes } from '../slab/cacheTable.ts';
 import type { Charges } from '../slab/charge.ts';
-import { wasCompleted } from '../slab/debugAllocator.ts';
+import { debugContextOf, wasCompleted } from '../slab/debugAllocator.ts';
 import { SLAB, type SlabFlags } from '../slab/flags.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
+import { SampledSheaves } from '../slab/sampledSheaves.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { deferObject } from '../slab/waiting.ts';
+import { CallSites } from './callSites.ts';
 import { zero } from './fill.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
+import { Kfence } from './kfence.ts';
 import { kmallocSpec } from './kmallocSpec.ts';
 import type { Reclaim } from './reclaim.ts';
 import { classIndex } from './sizeClasses.ts';
@@ -102,6 +105,9 @@ export class Kmalloc {
   private readonly slots: Int32Array;
   /** Cache numbers of the DMA classes that this thread has used; 0: not yet. */
   private readonly dmaCaches: Int32Array;
+  private readonly callSites: CallSites;
+  /** Sampling, if the heap has it. */
+  readonly kfence?: Kfence;
 
   constructor(
     metadata: Metadata,
@@ -135,6 +141,9 @@ export class Kmalloc {
     this.slots = Int32Array.from(this.classOf, (index) => (index + 1) << HOT_SHIFT);
     this.dmaCaches = new Int32Array(this.classes.length);
     this.maxSize = kmallocMaxSize(layout);
+    const { depot } = debugContextOf(sheaves);
+    this.callSites = new CallSites(metadata, depot, (name, size) => this.internalCache(name, size, 0));
+    if (sheaves instanceof SampledSheaves) this.kfence = new Kfence(metadata, this.table, sheaves);
   }
 
   /** Allocates `size` bytes; 0 without memory. Fast path: no Atomics. */
@@ -438,11 +447,23 @@ export class Kmalloc {
     if (cache === 0) return 0;
     const { sheaves } = this;
     const debugging = this.table.debugOf(cache);
-    if (debugging !== undefined) return debugging.allocSized(cache, gfp, node, size);
+    if (debugging !== undefined) return this.allocDebugged(cache, size, gfp, node);
+    const sampled = node === NODE_ANY ? this.kfence?.sample(cache, size, gfp) : 0;
+    if (sampled) return sampled;
     const address = node === NODE_ANY ? sheaves.alloc(cache, gfp) : sheaves.allocNode(cache, gfp, node);
     if (address !== 0) return this.zeroed(address, cache, gfp);
     const slabFrames = this.m[cacheAt(this.metadata.layout, cache) + C_FRAMES];
     return this.pagesFor(size) < slabFrames ? this.allocateLarge(size, 1, gfp, node) : 0;
+  }
+
+  /** From a class with slab debugging: from the class itself, or the copy of it that the caller is given. */
+  private allocDebugged(cache: number, size: number, gfp: GfpFlags, node: number): Address {
+    const chosen = this.callSites.choose(cache, this.sizeOf(cache));
+    const debugging = this.table.debugOf(chosen);
+    if (debugging !== undefined) return debugging.allocSized(chosen, gfp, node, size);
+    const { sheaves } = this;
+    const address = node === NODE_ANY ? sheaves.alloc(chosen, gfp) : sheaves.allocNode(chosen, gfp, node);
+    return this.zeroed(address, chosen, gfp);
   }
 
   private zeroed(address: Address, cache: number, gfp: GfpFlags): Address {

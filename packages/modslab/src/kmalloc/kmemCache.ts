@@ -85,7 +85,7 @@ export interface CacheRequest {
 
 /** Whether a name is one of those that kmalloc gives its caches, those of the DMA zone, of groups and of pools included. */
 function isKmallocName(name: string): boolean {
-  return /^(dma-kmalloc|kmalloc(-cg|-pool)?)-\d+$/.test(name);
+  return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\d+)?)-\d+$/.test(name);
 }
 
 /** Checks a request, with an error for anything that cannot be meant. */

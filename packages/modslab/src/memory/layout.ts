@@ -20,7 +20,8 @@
  *    16 reports of damage [A]                     20 caches merge [C]
  *    64 … 223 slab debugging: 64 length of the option in bytes [C]   65 flags of large objects [C]   66 seconds of birth [C]
  *       67 stack depth [A]   68 every how many-th allocation is tracked [A]   69 stack depot: next free word [A]
- *       70 generations given [A]   71 … 75 fault injection [A]   96 … 223 the option, UTF-8 [C]
+ *       70 generations given [A]   71 … 75 fault injection [A]   76 … 78 sampling [C]
+ *       79 seed of call sites [C]   96 … 223 the option, UTF-8 [C]
  *    48 grace periods begun [A]                   49 grace periods ended [A]  (memory/rcu.ts)
  *
  * CPU record, 128 words, eight cache lines that no other CPU writes in the steady state
@@ -111,6 +112,11 @@ export const H_FAIL_INTERVAL = 72;
 export const H_FAIL_TIMES = 73;
 export const H_FAIL_SPACE = 74;
 export const H_FAIL_CALLS = 75;
+/** Sampling (kmalloc/kfence.ts): allocations, milliseconds, most objects; and the seed of kmalloc/callSites.ts. */
+export const H_KFENCE_EVERY = 76;
+export const H_KFENCE_INTERVAL = 77;
+export const H_KFENCE_OBJECTS = 78;
+export const H_SITE_SEED = 79;
 export const H_DEBUG_TEXT = 96;
 export const DEBUG_TEXT_BYTES = 512;
 export const H_RCU_BEGUN = 48;

@@ -16,7 +16,19 @@ import type { Cpu } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { hex, SlabError, type SlabErrorCode } from '../memory/errors.ts';
 import { GFP, type GfpFlags } from '../memory/gfp.ts';
-import { C_FLAGS, C_SIZE, cacheAt, H_GENERATIONS, pageAt, WORD_SHIFT } from '../memory/layout.ts';
+import {
+  C_FLAGS,
+  C_SIZE,
+  C_TRACKED_BYTES,
+  C_TRACKED_BYTES_PEAK,
+  C_TRACKED_LIVE,
+  C_TRACKED_PEAK,
+  cacheAt,
+  H_FRAMES,
+  H_GENERATIONS,
+  pageAt,
+  WORD_SHIFT,
+} from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import type { Finding, SlabReport } from '../memory/report.ts';
 import {
@@ -75,14 +87,9 @@ export function debugContextOf(allocator: SlabAllocator): DebugContext {
   let context = contexts.get(cpu);
   if (context === undefined) {
     const depot = new StackDepot(metadata);
-    context = {
-      metadata,
-      cpu,
-      data,
-      table,
-      depot,
-      reporter: new Reporter(metadata, cpu, data, table, depot),
-    };
+    const reporter = new Reporter(metadata, cpu, data, table, depot);
+    const quarantine = new Quarantine(metadata, cpu, table, allocator);
+    context = { metadata, cpu, data, table, depot, reporter, quarantine };
     contexts.set(cpu, context);
   }
   return context;
@@ -106,7 +113,6 @@ export class DebugAllocator extends DerivedSlabAllocator {
   private readonly metadata: Metadata;
   private readonly m: Int32Array;
   private readonly data: DataMemory;
-  private readonly quarantine: Quarantine;
   readonly large: LargeObjects;
   /** The parts of each combination of flags. */
   private readonly partsBy: Map<SlabFlags, readonly DebugPart[]> = new Map();
@@ -119,7 +125,7 @@ export class DebugAllocator extends DerivedSlabAllocator {
     this.metadata = base.frames.metadata;
     this.m = this.metadata.m;
     this.data = base.frames.data;
-    this.quarantine = new Quarantine(this.context, this.bottom);
+    this.context.quarantine.leaves ??= (cache, address) => this.lookAtFree(cache, address);
     this.large = new LargeObjects(this.context);
     base.table.debugAllocator ??= this;
   }
@@ -206,7 +212,7 @@ export class DebugAllocator extends DerivedSlabAllocator {
     const error = this.retire(cache, address);
     if (
       (this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS] & SLAB.QUARANTINE) === 0 ||
-      !this.quarantine.put(cache, address)
+      !this.context.quarantine.put(cache, address)
     )
       this.bottom.free(cache, address);
     if (error !== undefined) throw error;
@@ -278,12 +284,12 @@ export class DebugAllocator extends DerivedSlabAllocator {
 
   /** Gives the objects of a cache that this thread holds back to their slabs. */
   releaseHeld(cache: number): void {
-    this.quarantine.release(cache);
+    this.context.quarantine.release(cache);
   }
 
   /** Gives what this thread holds of destroyed caches back. */
   releaseStale(): void {
-    this.quarantine.releaseStale();
+    this.context.quarantine.releaseStale();
   }
 
   override shrink(cache: number, move?: (from: Address, to: Address) => boolean): number {
@@ -291,16 +297,31 @@ export class DebugAllocator extends DerivedSlabAllocator {
     return super.shrink(cache, move);
   }
 
-  /** Adds to an error about an address in a slab of a cache with debugging who allocated and who freed what is there. */
-  explain(error: unknown): void {
-    if (!(error instanceof SlabError) || error.address === undefined || error.report !== undefined) return;
-    const bug = BUGS[error.code];
+  /** Reports and puts right what was written to an object after its free. */
+  private lookAtFree(cache: number, address: Address): void {
+    const object = debugObject(this.metadata, cache, address);
+    const findings = this.findingsOfFree(object);
+    if (findings.length === 0) return;
+    this.context.reporter.publish(this.reportOf(object, findings), false);
+    this.restore(object, false);
+  }
+
+  /** Adds to an error about an access to an object of a cache with debugging who allocated it, and who freed it. */
+  explainAccess(error: SlabError, bug: string): void {
+    if (error.address === undefined) return;
     const object = this.objectAround(error.address);
-    if (bug === undefined || object === undefined) return;
+    if (object === undefined) return;
     const report = this.context.reporter.report(object, bug, [], []);
     error.report = report;
     error.message += `\n${report.text}`;
     this.context.reporter.publish(report, true);
+  }
+
+  /** Adds to an error about an address in a slab of a cache with debugging who allocated and who freed what is there. */
+  explain(error: unknown): void {
+    if (!(error instanceof SlabError) || error.address === undefined || error.report !== undefined) return;
+    const bug = BUGS[error.code];
+    if (bug !== undefined) this.explainAccess(error, bug);
   }
 
   /** The object that an address lies in, if it is of a cache with debugging. */

@@ -24,6 +24,7 @@ import {
   H_DEBUG_LENGTH,
   H_DEBUG_TEXT,
   H_FAIL_TIMES,
+  H_SITE_SEED,
   H_STACK_DEPTH,
   H_TRACK_EVERY,
   WORD_SHIFT,
@@ -111,6 +112,7 @@ export function storeDebugOption(metadata: Metadata, text: string): void {
   m[H_STACK_DEPTH] = STACK_DEPTH_DEFAULT;
   m[H_TRACK_EVERY] = 1;
   m[H_FAIL_TIMES] = -1;
+  m[H_SITE_SEED] = Math.floor(Math.random() * 2 ** 32);
 }
 
 const parsed: WeakMap<Metadata, Block[]> = new WeakMap();

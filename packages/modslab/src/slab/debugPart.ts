@@ -12,6 +12,7 @@ import type { Finding } from '../memory/report.ts';
 import type { CacheTable } from './cacheTable.ts';
 import type { DebugObject } from './debugObject.ts';
 import type { SlabFlags } from './flags.ts';
+import type { Quarantine } from './quarantined.ts';
 import type { Reporter } from './reporter.ts';
 import type { StackDepot } from './stackDepot.ts';
 
@@ -23,6 +24,7 @@ export interface DebugContext {
   readonly table: CacheTable;
   readonly depot: StackDepot;
   readonly reporter: Reporter;
+  readonly quarantine: Quarantine;
 }
 
 export interface DebugPart {

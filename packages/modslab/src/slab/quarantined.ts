@@ -8,12 +8,13 @@
  *     put:  state's offset, then entry → [place];  state ← CACHED          as a push (slab/sheaves.ts)
  */
 
-import { entryOf } from '../memory/entry.ts';
+import type { Cpu } from '../memory/cpu.ts';
+import { addressOf, entryOf } from '../memory/entry.ts';
 import { cacheAt, PAIR_SHIFT, SHEAF_CAPACITY } from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
 import { CACHED } from '../page/page.ts';
 import type { Address } from './cacheSpec.ts';
-import { stateAt } from './cacheTable.ts';
-import type { DebugContext } from './debugPart.ts';
+import { type CacheTable, stateAt } from './cacheTable.ts';
 import { claimSheafOf, giveUpSheaf } from './sheaves.ts';
 import type { SlabAllocator } from './slabAllocator.ts';
 
@@ -26,12 +27,18 @@ interface Ring {
 }
 
 export class Quarantine {
-  private readonly context: DebugContext;
+  private readonly metadata: Metadata;
+  private readonly cpu: Cpu;
+  private readonly table: CacheTable;
   private readonly base: SlabAllocator;
   private readonly rings: Map<number, Ring> = new Map();
+  /** Called with each object that makes place for another one, before it goes back. */
+  leaves?: (cache: number, address: Address) => void;
 
-  constructor(context: DebugContext, base: SlabAllocator) {
-    this.context = context;
+  constructor(metadata: Metadata, cpu: Cpu, table: CacheTable, base: SlabAllocator) {
+    this.metadata = metadata;
+    this.cpu = cpu;
+    this.table = table;
     this.base = base;
   }
 
@@ -39,7 +46,7 @@ export class Quarantine {
   put(cache: number, address: Address): boolean {
     const ring = this.ringOf(cache);
     if (ring === undefined) return false;
-    const { m, s, layout } = this.context.metadata;
+    const { m, s, layout } = this.metadata;
     this.evict(cache, ring);
     const at = ring.sheaf + (ring.next << PAIR_SHIFT);
     const entry = entryOf(address);
@@ -56,16 +63,16 @@ export class Quarantine {
     const ring = this.rings.get(cache);
     if (ring === undefined) return;
     this.rings.delete(cache);
-    const { m } = this.context.metadata;
+    const { m } = this.metadata;
     // Given back by `detach`, or reaped: not this thread's any more.
-    if (m[ring.sheaf] !== this.context.cpu.owner) return;
+    if (m[ring.sheaf] !== this.cpu.owner) return;
     this.base.drain(cache, ring.sheaf, 1, SHEAF_CAPACITY);
     giveUpSheaf(m, ring.sheaf);
   }
 
   releaseStale(): void {
     for (const [cache, { generation }] of this.rings) {
-      const { table } = this.context;
+      const { table } = this;
       if (table.isReady(cache) && table.generation(cache) === generation) continue;
       this.release(cache);
       this.base.shrink(cache);
@@ -73,7 +80,7 @@ export class Quarantine {
   }
 
   private ringOf(cache: number): Ring | undefined {
-    const { metadata, cpu, table } = this.context;
+    const { metadata, cpu, table } = this;
     const known = this.rings.get(cache);
     if (known !== undefined && metadata.m[known.sheaf] === cpu.owner) return known;
     const sheaf = claimSheafOf(metadata, cpu, cache);
@@ -83,8 +90,10 @@ export class Quarantine {
     return ring;
   }
 
-  /** Makes the ring's next place empty. An object that leaves is looked at by `poison` when it is allocated again. */
+  /** Makes the ring's next place empty. */
   private evict(cache: number, ring: Ring): void {
+    const entry = this.metadata.m[ring.sheaf + (ring.next << PAIR_SHIFT)];
+    if (entry !== 0) this.leaves?.(cache, addressOf(entry));
     this.base.drain(cache, ring.sheaf, ring.next, ring.next);
   }
 }

@@ -117,14 +117,14 @@ export const IN_BARN = 0x7ff;
 
 /** Hot words of a cache begin at its number shifted by this: what the FLAGS of its pages hold (page/page.ts). */
 export const HOT_SHIFT: number = CACHE_SHIFT;
-const TOP = 0;
-const LIMIT = 1;
+export const TOP = 0;
+export const LIMIT = 1;
 const MAIN = 2;
-const FULL = 3;
-const EMPTY = 4;
+export const FULL = 3;
+export const EMPTY = 4;
 const GENERATION = 5;
 const SPARES = 6;
-const HOT_WORDS: number = 1 << HOT_SHIFT;
+export const HOT_WORDS: number = 1 << HOT_SHIFT;
 const FIRST_SPARE = 7;
 const LAST_SPARE: number = HOT_WORDS - 1;
 const SPARES_MAX: number = LAST_SPARE - FIRST_SPARE + 1;
@@ -135,7 +135,7 @@ const SPARE_SHARE_SHIFT = 8;
 /** From one object of a sheaf to the next. */
 const PAIR: number = 1 << PAIR_SHIFT;
 /** The top of a sheaf that is full and empty at once: that of caches which this CPU does not use. */
-const TOP_CLOSED: number = SHEAF_TOP;
+export const TOP_CLOSED: number = SHEAF_TOP;
 /** The low bits of a place behind the last one of a sheaf are 0. */
 const PLACE_MASK: number = SHEAF_WORDS - 1;
 
@@ -170,7 +170,7 @@ export class Sheaves implements SlabAllocator {
   private readonly s: Uint8Array;
   private readonly cpu: Cpu;
   /** This thread's hot words of all caches. */
-  private readonly hot: Int32Array;
+  protected readonly hot: Int32Array;
   private epoch: number;
 
   constructor(base: SlabAllocator) {

@@ -4,7 +4,9 @@
  * that only every n-th allocation's stack is taken, is a setting of the heap (`heap.tracking`).
  */
 
-import { H_TRACK_EVERY } from '../memory/layout.ts';
+import { checkInteger } from '../memory/errors.ts';
+import { H_STACK_DEPTH, H_TRACK_EVERY } from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
 import type { DebugContext, DebugPart } from './debugPart.ts';
 import { SLAB } from './flags.ts';
 import {
@@ -16,6 +18,29 @@ import {
   T_FREED_AT,
   T_FREED_BY,
 } from './track.ts';
+
+const STACK_DEPTH_MAX = 64;
+
+/** How stacks are taken. */
+export interface TrackSettings {
+  /** Frames of a stack, 1 … 64 (default 16). */
+  depth: number;
+  /** Of so many allocations and frees of a thread one has its stack taken (default 1: each). */
+  every: number;
+}
+
+export function trackSettings({ m }: Metadata): TrackSettings {
+  return { depth: m[H_STACK_DEPTH], every: m[H_TRACK_EVERY] };
+}
+
+/** Changes some of them. Throws `RangeError`, and changes nothing, for values that mean nothing. */
+export function setTrackSettings(metadata: Metadata, settings: Partial<TrackSettings>): void {
+  const { depth, every } = { ...trackSettings(metadata), ...settings };
+  checkInteger('depth', depth, 1, STACK_DEPTH_MAX);
+  checkInteger('every', every, 1, 2 ** 30);
+  metadata.m[H_STACK_DEPTH] = depth;
+  metadata.m[H_TRACK_EVERY] = every;
+}
 
 /** Allocations and frees of this thread since a stack was taken. */
 let skipped = 0;

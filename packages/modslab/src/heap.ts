@@ -268,7 +268,7 @@ export class Heap {
     const kmalloc = new Kmalloc(...parts);
     const tracing: Tracing = new Tracing(metadata, cpu, slabifier.table, (isOn) => {
       sheaves.seal(isOn);
-      this.kmallocs = isOn ? new TracedKmalloc(tracing, ...parts) : kmalloc;
+      this.kmallocs = isOn ? new TracedKmalloc(tracing, kmalloc, ...parts) : kmalloc;
       this.context.kmalloc = this.kmallocs;
     });
     const links = new Links(metadata, cpu, data, pages, slabifier, kmalloc);
@@ -747,7 +747,7 @@ export class Heap {
   allocInto(slotAddr: Address, size: number, gfp: GfpFlags = 0): Address {
     const { links, tracing } = this.context;
     const run = (): Address => links.allocInto(slotAddr, size, gfp);
-    return tracing.isOn ? tracing.alloc('kmalloc', size, gfp, () => tracing.inner(run)) : run();
+    return tracing.isOn ? tracing.alloc('kmalloc', size, gfp, run) : run();
   }
 
   /**

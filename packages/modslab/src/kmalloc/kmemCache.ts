@@ -122,6 +122,7 @@ export class Sheaf {
   private readonly cache: number;
   private readonly parts: number[];
   private readonly capacity: number;
+  private readonly objectSize: number;
   /** The cache's state word at the time: another one means that the cache has been destroyed. */
   private readonly state: number;
   private left: number;
@@ -131,6 +132,7 @@ export class Sheaf {
     this.cache = cache;
     this.parts = parts;
     this.capacity = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_CAPACITY];
+    this.objectSize = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_SIZE];
     this.state = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_STATE];
     this.left = n;
   }
@@ -162,11 +164,6 @@ export class Sheaf {
       sheaves.releaseSheaf(part);
     }
     return address;
-  }
-
-  private get objectSize(): number {
-    const { m, layout } = this.context.metadata;
-    return m[cacheAt(layout, this.cache) + C_SIZE];
   }
 
   /** Gives back what is left. */

@@ -169,7 +169,7 @@ export class Tracing {
   /** Runs a free that gives the address: most likely `expected`, which can be looked at before. */
   freeFound(event: TraceEventName, expected: Address, run: () => Address): Address {
     const doomed = this.look(expected);
-    const address = this.inner(run);
+    const address = run();
     if (address !== 0) this.freed(event, address, address === expected ? doomed : this.look(address));
     return address;
   }
@@ -178,7 +178,7 @@ export class Tracing {
   freeAll(event: TraceEventName, addresses: readonly Address[], run: () => void): void {
     const live = addresses.filter((address) => address !== 0);
     const doomed = live.map((address) => this.look(address));
-    this.inner(run);
+    run();
     doomed.forEach((each, i) => {
       this.freed(event, live[i], each);
     });
@@ -186,9 +186,8 @@ export class Tracing {
 
   /** Runs a `krealloc`: listeners are told of an object that moved as of an allocation and a free. */
   realloc(from: Address, requested: number, gfp: GfpFlags, run: () => Address): Address {
-    if (this.isInner) return run();
     const doomed = from === 0 ? undefined : this.look(from);
-    const address = this.inner(run);
+    const address = run();
     if (doomed === undefined) {
       if (address !== 0) this.allocated('kmalloc', address, requested, gfp);
     } else if (address !== 0) {

@@ -5,6 +5,13 @@
  */
 
 import { Reaper, type ReapReport } from './debug/reap.ts';
+import {
+  hasFreeCpu,
+  type RestoreOptions,
+  readHeap,
+  type SnapshotOptions,
+  takeSnapshot,
+} from './debug/snapshot.ts';
 import { type Problem, Validator } from './debug/validate.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
@@ -24,6 +31,7 @@ import {
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
 import {
+  adoptCpu,
   attachCpu,
   type Cpu,
   generationOf,
@@ -303,9 +311,10 @@ export class Heap {
     memory: HeapMemory,
     tag: string | number | undefined,
     classes: SizeClasses | undefined,
+    adopts: boolean = false,
   ) {
     const data = new DataMemory(memory, metadata);
-    const cpu = attachCpu(metadata, tag);
+    const cpu = adopts ? adoptCpu(metadata) : attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
     const slabifier = new Slabifier(pages);
     const sheaves = sheaved(slabifier);
@@ -393,6 +402,32 @@ export class Heap {
     return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, undefined);
   }
 
+  /**
+   * A heap out of a snapshot: the same objects at the same addresses, on memory of its own; this thread is its only CPU. The
+   * CPUs of the original are reaped, so what they had cached is free, what they had allocated is live. Functions
+   * (constructors, page allocators of the user's) are known again once this thread names them, as on any other thread.
+   * Throws `EINVAL` for what is no snapshot, `EVERSION` for one of another version, `ECORRUPT` for a damaged one.
+   */
+  static restore(bytes: Uint8Array, options: RestoreOptions = {}): Heap {
+    const { metadata, memory } = readHeap(bytes, options);
+    if (!hasFreeCpu(metadata)) {
+      const adopted = new Heap(metadata, memory, undefined, undefined, true);
+      adopted.reaper().reapAdopted();
+    }
+    const heap = new Heap(metadata, memory, undefined, undefined);
+    for (const { cpu, online } of heap.cpus()) if (online && cpu !== heap.cpu) heap.reap(cpu);
+    return heap;
+  }
+
+  /**
+   * The heap as bytes, for `Heap.restore` or to look at (`modslab/stat`). `data: false` leaves the objects' bytes out. Of one
+   * instant if the other threads are still, else torn (debug/snapshot.ts). Cost: O(what is in it); nothing changes.
+   */
+  snapshot(options: SnapshotOptions = {}): Uint8Array<ArrayBuffer> {
+    this.thisCpu.checkAttached();
+    return takeSnapshot(this.metadata, this.data, options);
+  }
+
   /** What another thread needs for `Heap.attach`. Throws `EINVAL` for an unshared heap: a copy would be silent. */
   get handle(): HeapHandle {
     this.thisCpu.checkAttached();
@@ -438,10 +473,12 @@ export class Heap {
    * given. Throws `EBUSY` for the caller's own CPU, `EINVAL` for no CPU. Cost: O(frames + caches · sheaves).
    */
   reap(cpu: number, generation?: number): ReapReport {
+    return this.reaper().reap(cpu, generation);
+  }
+
+  private reaper(): Reaper {
     const { metadata, thisCpu, pages, slabifier, sheaves, context } = this;
-    const { groups, links } = context;
-    const reaper = new Reaper(metadata, thisCpu, pages, slabifier, sheaves, groups.table, links);
-    return reaper.reap(cpu, generation);
+    return new Reaper(metadata, thisCpu, pages, slabifier, sheaves, context.groups.table, context.links);
   }
 
   /** All CPU slots that have ever been taken. */

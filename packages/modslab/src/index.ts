@@ -5,6 +5,7 @@
  */
 
 export type { ReapReport } from './debug/reap.ts';
+export type { RestoreOptions, SnapshotOptions } from './debug/snapshot.ts';
 export type { Problem } from './debug/validate.ts';
 export {
   type CpuInfo,

@@ -156,6 +156,14 @@ export class Reaper {
     return report;
   }
 
+  /** Reaps the slot that this CPU has adopted (`adoptCpu`), as what it was before; then it is offline. */
+  reapAdopted(): void {
+    const { id } = this.cpu;
+    const report: ReapReport = { cpu: id, objects: 0, slabs: 0, pages: 0 };
+    this.takeOver(id, report);
+    this.run(id, report);
+  }
+
   /** What the dead CPU was reaping when it died is finished first: it may hold slabs that those entries lie in. */
   private takeOver(dead: number, report: ReapReport): void {
     const { m, metadata, cpu } = this;

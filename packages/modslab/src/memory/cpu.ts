@@ -168,6 +168,22 @@ export class Cpu {
   }
 }
 
+/**
+ * Takes over a slot that somebody has, with everything in it: only where no other thread has the memory, which is a
+ * restored heap all of whose slots are taken. Of a CPU that is being reaped there is always one that reaps it.
+ */
+export function adoptCpu(metadata: Metadata): Cpu {
+  const { m, layout } = metadata;
+  for (let id = 0; id < layout.cpus; id++) {
+    const at = cpuAt(layout, id) + CPU_STATUS;
+    const status = statusOf(m[at]);
+    if (status !== ONLINE && status !== LEAVING) continue;
+    m[at] = statusWord(ONLINE, 0, generationOf(m[at]));
+    return new Cpu(metadata, id, generationOf(m[at]));
+  }
+  throw new SlabError('ECORRUPT', 'every CPU of the heap is being reaped, and none of them reaps');
+}
+
 /** Claims a free CPU slot. Throws `ENOCPU` if there is none. Cost: O(CPUs), one compare-and-swap. */
 export function attachCpu(metadata: Metadata, tag?: string | number): Cpu {
   const { m, layout } = metadata;

@@ -7,7 +7,15 @@
  *     connect()                                          the only exposed heap of this user
  */
 import { Agent, type IncomingMessage, type RequestOptions, request } from 'node:http';
-import { INFO_PATH, LEAKS_PATH, type LiveInfo, PROTOCOL, SHRINK_PATH, SNAPSHOT_PATH, TOKEN_KEY } from './protocol.ts';
+import {
+  INFO_PATH,
+  LEAKS_PATH,
+  type LiveInfo,
+  PROTOCOL,
+  SHRINK_PATH,
+  SNAPSHOT_PATH,
+  TOKEN_KEY,
+} from './protocol.ts';
 import { listSockets } from './sockets.ts';
 
 /** A heap cannot be reached, or does not answer as one. The message says what to do. */
@@ -40,7 +48,8 @@ export function placeOf(target: string | undefined): Place {
   if (/^https?:/i.test(target)) return placeOfUrl(target);
   if (/^\d+$/.test(target)) {
     const entry = listSockets().find(({ pid }) => pid === Number(target));
-    if (entry === undefined) throw new LiveError(`process ${target} exposes no heap: it must call expose(heap)`);
+    if (entry === undefined)
+      throw new LiveError(`process ${target} exposes no heap: it must call expose(heap)`);
     return socketPlace(entry.path);
   }
   return socketPlace(target);
@@ -83,12 +92,15 @@ export async function connect(target?: string): Promise<LiveHeap> {
   try {
     const info = JSON.parse((await ask(INFO_PATH)).toString()) as LiveInfo;
     if (info.protocol !== PROTOCOL)
-      throw new LiveError(`it speaks version ${info.protocol}, this modslab ${PROTOCOL}: use one version of modslab`);
+      throw new LiveError(
+        `it speaks version ${info.protocol}, this modslab ${PROTOCOL}: use one version of modslab`,
+      );
     return {
       info,
       snapshot: () => ask(SNAPSHOT_PATH),
       leaks: async () => (info.leaks ? JSON.parse((await ask(LEAKS_PATH)).toString()) : undefined),
-      shrink: async () => (JSON.parse((await ask(SHRINK_PATH, 'POST')).toString()) as { slabs: number }).slabs,
+      shrink: async () =>
+        (JSON.parse((await ask(SHRINK_PATH, 'POST')).toString()) as { slabs: number }).slabs,
       close: () => agent.destroy(),
     };
   } catch (error) {

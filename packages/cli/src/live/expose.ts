@@ -93,7 +93,8 @@ function routesOf(heap: Heap, options: ExposeOptions): Map<string, Route> {
     answer: () => ({ type: SNAPSHOT_TYPE, body: heap.snapshot({ data: false }) }),
   });
   if (info.leaks) routes.set(LEAKS_PATH, { method: 'GET', answer: () => json(tracking.leaks?.()) });
-  if (info.writable) routes.set(SHRINK_PATH, { method: 'POST', answer: () => json({ slabs: heap.shrink() }) });
+  if (info.writable)
+    routes.set(SHRINK_PATH, { method: 'POST', answer: () => json({ slabs: heap.shrink() }) });
   return routes;
 }
 
@@ -101,7 +102,8 @@ function routesOf(heap: Heap, options: ExposeOptions): Map<string, Route> {
 export async function expose(heap: Heap, options: ExposeOptions = {}): Promise<Exposed> {
   checkOptions(options);
   const routes = routesOf(heap, options);
-  const served = options.port === undefined ? await onSocket(routes, options) : await onLoopback(routes, options.port);
+  const served =
+    options.port === undefined ? await onSocket(routes, options) : await onLoopback(routes, options.port);
   if (options.keepAlive !== true) served.server.unref();
   return { address: served.address, close: served.close };
 }

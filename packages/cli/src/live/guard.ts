@@ -29,8 +29,8 @@ export interface Access {
 
 /** What the checks look at. */
 export interface Asked {
-  readonly method: string | undefined;
-  readonly url: string | undefined;
+  readonly method?: string | undefined;
+  readonly url?: string | undefined;
   readonly headers: IncomingHttpHeaders;
   readonly rawHeaders: readonly string[];
 }
@@ -70,7 +70,8 @@ function refuseOrigin(asked: Asked, access: Access): Refusal | undefined {
 
 function refuseBody(asked: Asked): Refusal | undefined {
   const length = asked.headers['content-length'];
-  const hasBody = asked.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
+  const hasBody =
+    asked.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
   return hasBody ? refusal(413, 'requests have no body here') : undefined;
 }
 

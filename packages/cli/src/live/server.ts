@@ -103,7 +103,8 @@ export function createLiveServer(routes: Routes, access: () => Access): Server {
   server.maxConnections = CONNECTIONS_MAX;
   server.on('connection', (socket: Socket) => socket.setTimeout(IDLE_MS, () => socket.destroy()));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+    const status =
+      error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
     if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     else socket.destroy();
   });

@@ -10,7 +10,14 @@
  * count such pages.
  */
 import { Worker } from 'node:worker_threads';
-import { Heap, type HeapHandle, type KmemCache, type Problem, type SlabinfoRow } from 'modslab';
+import {
+  Heap,
+  type HeapHandle,
+  type HeapOptions,
+  type KmemCache,
+  type Problem,
+  type SlabinfoRow,
+} from 'modslab';
 import { printable } from '../trace/errors.ts';
 import { type Deal, deal } from './deal.ts';
 import { Executor, type Finding, type Job, noTally, type Tally } from './execute.ts';
@@ -70,12 +77,17 @@ export function maxSizeFor(program: Program): number {
   return Math.min(GREATEST_MAX_SIZE, Math.ceil(wanted / MIB) * MIB);
 }
 
-function createHeap(program: Program, options: ReplayOptions): Heap {
-  const maxSize = options.maxSize ?? maxSizeFor(program);
+/** What the heap of a program is created with, but for its CPUs. */
+export function heapOptionsFor(program: Program, limit?: number): HeapOptions {
+  const maxSize = limit ?? maxSizeFor(program);
   const size = Math.min(START_SIZE, maxSize);
-  const cpus = Math.max(64, options.threads + MAIN_CPUS);
   const caches = program.caches.length + OTHER_CACHES;
-  return Heap.create({ size, maxSize, cpus, caches, ...(program.pages ? { pageSize: TRACE_PAGE } : {}) });
+  return { size, maxSize, caches, ...(program.pages ? { pageSize: TRACE_PAGE } : {}) };
+}
+
+function createHeap(program: Program, options: ReplayOptions): Heap {
+  const cpus = Math.max(64, options.threads + MAIN_CPUS);
+  return Heap.create({ ...heapOptionsFor(program, options.maxSize), cpus });
 }
 
 /** Creates the trace's caches. Names that the heap has already (`kmalloc-64`) get a prefix. */

@@ -20,14 +20,14 @@
 import {
   C_CAPACITY,
   C_OBJECTS,
-  C_STATES,
   C_STATE_SHIFT,
+  C_STATES,
   CACHE_WORDS,
   cacheAt,
   GRANULE_SHIFT,
   H_FRAMES,
-  pageAt,
   PAIR_SHIFT,
+  pageAt,
   SHEAF_CAPACITY,
   SHEAF_TOP,
   SHEAF_WORDS,
@@ -176,7 +176,8 @@ function readFrame(metadata: Metadata, table: FrameTable, pfn: number): void {
   const cache = cacheOf(word) < layout.caches ? cacheOf(word) : 0;
   if (kind === KIND_SLAB || kind === KIND_SLAB_TAIL) table.cache[pfn] = cache;
   const head = m[page + PAGE_HEAD];
-  if ((kind === KIND_SLAB_TAIL || kind === KIND_TAIL) && head >= table.start && head < pfn) table.head[pfn] = head;
+  if ((kind === KIND_SLAB_TAIL || kind === KIND_TAIL) && head >= table.start && head < pfn)
+    table.head[pfn] = head;
   if (kind === KIND_SLAB && cache !== 0) countStates(metadata, table, pfn, cache);
 }
 
@@ -186,7 +187,8 @@ export function statesOf(metadata: Metadata, pfn: number, cache: number): { from
   const descriptor = cacheAt(layout, cache);
   const objects = m[descriptor + C_OBJECTS];
   const shift = m[descriptor + C_STATE_SHIFT];
-  const sound = objects > 0 && objects <= COUNT_MASK && shift >= 0 && shift < 32 && m[descriptor + C_STATES] > 0;
+  const sound =
+    objects > 0 && objects <= COUNT_MASK && shift >= 0 && shift < 32 && m[descriptor + C_STATES] > 0;
   const from = sound ? firstStateAt(m, descriptor, pfn) : -1;
   return from >= 0 && from + objects <= s.length ? { from, objects } : { from: 0, objects: 0 };
 }
@@ -253,7 +255,8 @@ export function forEachEntry(
 }
 
 /** Whether a sheaf's owner word names a CPU. */
-export const isCpu = (owner: number, cpus: number): boolean => owner > 0 && owner <= cpus && owner !== IN_BARN;
+export const isCpu = (owner: number, cpus: number): boolean =>
+  owner > 0 && owner <= cpus && owner !== IN_BARN;
 
 function voteOnCpus(metadata: Metadata, table: FrameTable): void {
   const { layout } = metadata;

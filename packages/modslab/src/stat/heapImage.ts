@@ -42,7 +42,6 @@ import {
   cpuAt,
   H_KMALLOC_CACHES,
   H_PEAK_FRAMES,
-  type Layout,
   NAME_BYTES,
   nodeOf,
   PAGE_WORDS,
@@ -55,6 +54,7 @@ import {
 import type { Metadata } from '../memory/metadata.ts';
 import { decodeText } from '../memory/text.ts';
 import {
+  CACHED,
   CLAIM_FROZEN,
   CLAIM_LIVE,
   CLAIM_NEW,
@@ -62,7 +62,6 @@ import {
   CLAIM_USED,
   COUNT_MASK,
   cacheOf,
-  CACHED,
   FREE,
   isLive,
   isWaiting,
@@ -92,12 +91,11 @@ import { flagNames } from '../slab/flags.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
 import {
   FRAME,
-  FRAME_FLAG,
   type FrameTable,
   forEachEntry,
   forEachSheaf,
-  frameTable,
   framesOf,
+  frameTable,
   isCpu,
   statesOf,
 } from './frameTable.ts';
@@ -220,10 +218,28 @@ export function stateName(state: number): string {
   return names[state] ?? `state ${state}`;
 }
 
-const KIND_NAMES: readonly string[] = ['none', 'slab', 'slab tail', 'large', 'pages', 'tail', 'waiting', 'vmalloc'];
+const KIND_NAMES: readonly string[] = [
+  'none',
+  'slab',
+  'slab tail',
+  'large',
+  'pages',
+  'tail',
+  'waiting',
+  'vmalloc',
+];
 /** What a frame is, by `FRAME`. */
 export const FRAME_NAMES: readonly string[] = [
-  ...['free', 'slab', 'slab', 'large object', 'pages', 'tail of a run', 'waits for a grace period', 'vmalloc'],
+  ...[
+    'free',
+    'slab',
+    'slab',
+    'large object',
+    'pages',
+    'tail of a run',
+    'waits for a grace period',
+    'vmalloc',
+  ],
   'reserved',
 ];
 
@@ -271,6 +287,12 @@ export class HeapImage {
     return counters(this.metadata);
   }
 
+  /** Objects allocated and freed since the heap was made, as far as the slow paths have counted them. */
+  operations(): { allocations: number; frees: number } {
+    const { refill, flush, largeAllocated, largeFreed } = this.counters();
+    return { allocations: refill + largeAllocated, frees: flush + largeFreed };
+  }
+
   /** The name of a cache; '' for none. */
   cacheName(cache: number): string {
     return cacheNameOf(this.metadata, cache);
@@ -301,7 +323,8 @@ export class HeapImage {
     const { layout } = this.metadata;
     const rows: CpuRow[] = [];
     for (let cpu = 0; cpu < layout.cpus; cpu++) {
-      if (this.metadata.m[cpuAt(layout, cpu) + CPU_STATUS] !== 0) rows.push(cpuRow(this.metadata, cpu, sheaves));
+      if (this.metadata.m[cpuAt(layout, cpu) + CPU_STATUS] !== 0)
+        rows.push(cpuRow(this.metadata, cpu, sheaves));
     }
     return rows;
   }
@@ -326,7 +349,17 @@ function emptyFigures({ m, layout }: Metadata, id: number): CacheFigures {
     framesPerSlab: m[descriptor + C_FRAMES],
     sheafCapacity: m[descriptor + C_CAPACITY],
     flags: flagNames(m[descriptor + C_FLAGS]),
-    ...{ live: 0, cached: 0, waiting: 0, free: 0, slabs: 0, partial: 0, empty: 0, footprint: 0, liveBytes: 0 },
+    ...{
+      live: 0,
+      cached: 0,
+      waiting: 0,
+      free: 0,
+      slabs: 0,
+      partial: 0,
+      empty: 0,
+      footprint: 0,
+      liveBytes: 0,
+    },
   };
 }
 
@@ -377,7 +410,8 @@ function figuresOf(metadata: Metadata, table: FrameTable): HeapFigures {
   }
   const used = table.end - table.start - frames.free;
   const list = [...caches.values()];
-  const sum = (of: (cache: CacheFigures) => number): number => list.reduce((total, cache) => total + of(cache), 0);
+  const sum = (of: (cache: CacheFigures) => number): number =>
+    list.reduce((total, cache) => total + of(cache), 0);
   return {
     size: windowBytes(layout, table.end),
     maxSize: windowBytes(layout, layout.maxFrames),
@@ -482,7 +516,12 @@ function wordsOf(metadata: Metadata, pfn: number): DescriptorWord[] {
     [PAGE_SOURCE, 'SOURCE', plain],
   ];
   const known = new Set(meanings.map(([at]) => at));
-  const words = meanings.map(([at, name, meaning]) => ({ at, name, value: m[page + at], meaning: meaning(m[page + at]) }));
+  const words = meanings.map(([at, name, meaning]) => ({
+    at,
+    name,
+    value: m[page + at],
+    meaning: meaning(m[page + at]),
+  }));
   for (let at = 0; at < PAGE_WORDS; at++) {
     if (!known.has(at)) words.push({ at, name: `word ${at}`, value: m[page + at], meaning: '' });
   }
@@ -492,7 +531,8 @@ function wordsOf(metadata: Metadata, pfn: number): DescriptorWord[] {
 
 /** The node whose barn has sheaf number `number` of a cache. */
 function barnNode({ m, layout }: Metadata, cache: number, number: number): number {
-  for (let node = 0; node < layout.nodes; node++) if (hasBit(m, barnAt(layout, cache, node), number)) return node;
+  for (let node = 0; node < layout.nodes; node++)
+    if (hasBit(m, barnAt(layout, cache, node), number)) return node;
   return 0;
 }
 
@@ -520,9 +560,16 @@ function cpuRow(metadata: Metadata, cpu: number, sheaves: readonly SheafRow[]): 
   const { m, layout } = metadata;
   const record = cpuAt(layout, cpu);
   const word = m[record + CPU_STATUS];
-  const names: Record<number, CpuRow['status']> = { [OFFLINE]: 'offline', [ONLINE]: 'online', [REAPING]: 'reaping' };
+  const names: Record<number, CpuRow['status']> = {
+    [OFFLINE]: 'offline',
+    [ONLINE]: 'online',
+    [REAPING]: 'reaping',
+  };
   const own = sheaves.filter(({ holder }) => holder === cpu);
-  const counted = COUNTERS.map((name, i): [CounterName, number] => [name, m[record + CPU_COUNTERS + i] >>> 0]);
+  const counted = COUNTERS.map((name, i): [CounterName, number] => [
+    name,
+    m[record + CPU_COUNTERS + i] >>> 0,
+  ]);
   const row: CpuRow = {
     cpu,
     status: names[statusOf(word)] ?? 'leaving',
@@ -537,5 +584,3 @@ function cpuRow(metadata: Metadata, cpu: number, sheaves: readonly SheafRow[]): 
   if (thread !== undefined) row.thread = thread;
   return row;
 }
-
-export { FRAME, FRAME_FLAG, type FrameTable, type Layout };

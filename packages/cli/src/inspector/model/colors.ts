@@ -171,7 +171,8 @@ export function paintOf(coloring: Coloring, table: FrameTable, pfn: number): Pai
   const { palette } = coloring;
   const head = table.head[pfn];
   const kind = table.kind[head];
-  if (coloring.by === 'change' && coloring.change !== undefined) return changePaint(palette, coloring.change, pfn);
+  if (coloring.by === 'change' && coloring.change !== undefined)
+    return changePaint(palette, coloring.change, pfn);
   const fill = fillOf(table, pfn);
   if (kind === FRAME.FREE) return { hue: palette.free, fill: FULL };
   if (coloring.by === 'fill') return { hue: rampAt(palette, fill.live), fill: FULL };
@@ -179,7 +180,10 @@ export function paintOf(coloring: Coloring, table: FrameTable, pfn: number): Pai
   if (coloring.by === 'cache' && isSlab)
     return { hue: seriesHue(palette, coloring.caches, table.cache[head]), fill };
   if (coloring.by === 'cpu')
-    return { hue: table.cpu[head] < 0 ? palette.none : seriesHue(palette, coloring.cpus, table.cpu[head]), fill };
+    return {
+      hue: table.cpu[head] < 0 ? palette.none : seriesHue(palette, coloring.cpus, table.cpu[head]),
+      fill,
+    };
   if (coloring.by === 'cache') return { hue: palette.none, fill };
   return { hue: kindHue(palette, table, pfn), fill };
 }
@@ -189,4 +193,49 @@ function changePaint(palette: Palette, change: Change, pfn: number): Paint {
   const isUsed = change.used[pfn] !== 0;
   if (delta === 0) return { hue: isUsed ? palette.none : palette.free, fill: isUsed ? EMPTY : FULL };
   return { hue: delta > 0 ? palette.more : palette.less, fill: { live: Math.abs(delta), cached: 0 } };
+}
+
+/** A frame's colour in one piece, where there is no room for its parts. */
+export function blend(palette: Palette, { hue, fill }: Paint): Rgb {
+  return filled(palette, hue, Math.min(1, fill.live + fill.cached / 2));
+}
+
+/** Every frame's colour, as `r << 16 | g << 8 | b`, by frame. Cost: O(frames). */
+export function blendAll(coloring: Coloring, table: FrameTable): Uint32Array {
+  const colors = new Uint32Array(table.end);
+  for (let pfn = table.start; pfn < table.end; pfn++) {
+    const paint = paintOf(coloring, table, pfn);
+    const [r, g, b] = paint.hue === coloring.palette.free ? paint.hue : blend(coloring.palette, paint);
+    colors[pfn] = (r << 16) | (g << 8) | b;
+  }
+  return colors;
+}
+
+/** The mean of `count` colours from `first`. */
+export function meanColor(colors: Uint32Array, first: number, count: number): Rgb {
+  const end = Math.min(colors.length, first + count);
+  let r = 0;
+  let g = 0;
+  let b = 0;
+  for (let i = first; i < end; i++) {
+    r += colors[i] >>> 16;
+    g += (colors[i] >>> 8) & 255;
+    b += colors[i] & 255;
+  }
+  const n = Math.max(1, end - first);
+  return [Math.round(r / n), Math.round(g / n), Math.round(b / n)];
+}
+
+/** Gives caches or CPUs their places in the series, the largest first; who has one keeps it, so that colours do not jump. */
+export class Ranking {
+  private readonly places: Map<number, number> = new Map();
+
+  get ranks(): Ranks {
+    return this.places;
+  }
+
+  /** `ids` in order of size. */
+  see(ids: readonly number[]): void {
+    for (const id of ids) if (!this.places.has(id)) this.places.set(id, this.places.size);
+  }
 }

@@ -29,15 +29,17 @@ export function count(value: number): string {
 export const signed = (value: number, format: (value: number) => string = count): string =>
   value > 0 ? `+${format(value)}` : format(value);
 
-/** `12,345`, `1.23 M`, `45.6 M`, for rates. */
+/** `0.43`, `1,234`, `1.23 M`, for rates. */
 export function short(value: number): string {
+  if (value < 10 && !Number.isInteger(value)) return value.toFixed(2);
   if (value < 1e4) return count(value);
   if (value < 1e6) return `${digits(value / 1e3, false)} k`;
   return `${digits(value / 1e6, false)} M`;
 }
 
 /** `43 %`; `—` where there is nothing to divide by. */
-export const percent = (share: number): string => (Number.isFinite(share) ? `${Math.round(share * 100)} %` : '—');
+export const percent = (share: number): string =>
+  Number.isFinite(share) ? `${Math.round(share * 100)} %` : '—';
 
 /** `0x00123456`: an address. */
 export const address = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;

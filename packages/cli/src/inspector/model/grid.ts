@@ -29,7 +29,14 @@ function skew(width: number, height: number): number {
   return Math.max(width / height, height / width);
 }
 
-function gridWith(first: number, count: number, perCell: number, columns: number, w: number, h: number): Grid {
+function gridWith(
+  first: number,
+  count: number,
+  perCell: number,
+  columns: number,
+  w: number,
+  h: number,
+): Grid {
   const rows = Math.max(1, Math.ceil(Math.ceil(count / perCell) / columns));
   return {
     first,

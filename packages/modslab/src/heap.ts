@@ -30,17 +30,7 @@ import {
   SIZE_CLASSES_DEFAULT,
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
-import {
-  adoptCpu,
-  attachCpu,
-  type Cpu,
-  generationOf,
-  N_SLABS_FREED,
-  OFFLINE,
-  readTag,
-  readThread,
-  statusOf,
-} from './memory/cpu.ts';
+import { adoptCpu, attachCpu, type Cpu, N_SLABS_FREED } from './memory/cpu.ts';
 import {
   createDataBuffer,
   DataMemory,
@@ -56,43 +46,19 @@ import { checkGfp, GFP, type GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
   C_MERGED,
-  C_OBJECTS,
   CACHES_DEFAULT,
-  CPU_STATUS,
   CPUS_MAX,
   cacheAt,
-  cpuAt,
   H_KMALLOC_CACHES,
   H_MERGE,
   H_REPORTS,
-  nodeOf,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
   PAGE_SHIFT_TINY,
-  pageAt,
   VERSION,
 } from './memory/layout.ts';
 import { createMetadata, type Metadata, openMetadata } from './memory/metadata.ts';
 import { decodeText, encodeText } from './memory/text.ts';
-import {
-  COUNT_MASK,
-  cacheOf,
-  KIND_LARGE,
-  KIND_NONE,
-  KIND_PAGES,
-  KIND_RCU,
-  KIND_SLAB,
-  KIND_SLAB_TAIL,
-  KIND_TAIL,
-  KIND_VMALLOC,
-  kindOf,
-  OWNER_PARKED,
-  ownerOf,
-  PAGE_CLAIM,
-  PAGE_FLAGS,
-  PAGE_HEAD,
-  PAGE_RUN,
-} from './page/page.ts';
 import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 import { VmArea } from './page/vmArea.ts';
 import { Vmalloc } from './page/vmalloc.ts';
@@ -103,7 +69,10 @@ import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
+import { cachedByCpu } from './stat/cacheCounters.ts';
+import { type CpuInfo, cpuInfos } from './stat/cpuInfo.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
+import { type PageInfo, pageInfo } from './stat/pageInfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
 import { type ZoneInfo, zoneinfo } from './stat/zoneinfo.ts';
 
@@ -178,41 +147,6 @@ export interface KmemCacheOptions {
   /** The part of an object that views for users may show. */
   useroffset?: number;
   usersize?: number;
-}
-
-/** One page descriptor, read. */
-export interface PageInfo {
-  /** Page frame number: address / page size. */
-  pfn: number;
-  /** What the frame is: `free slab parked large pages tail waiting vmalloc claimed`. */
-  flags: string;
-  /** The name of the cache whose slab it carries. */
-  cache?: string;
-  /** Log2 of the frames of its slab or run, rounded up. */
-  order: number;
-  /** Objects that the slab or run has room for. */
-  objects: number;
-  /** Of these, those not free: live or in a sheaf. */
-  inuse: number;
-  /** The CPU that holds it at this moment. */
-  cpu?: number;
-  node: number;
-}
-
-/** A CPU slot of the heap. */
-export interface CpuInfo {
-  cpu: number;
-  online: boolean;
-  /** What `attach` was given. */
-  tag?: string | number;
-  /** Rises by one each time the slot is taken. */
-  generation: number;
-  /**
-   * The host's number of the thread that has it (Node: `threadId`); 0 on the main thread, or where the host numbers none.
-   * An online slot without it belongs to a thread that is inside `attach` or `detach`, or died there: it has nothing, so
-   * reaping it is right if the thread is dead and does no harm if it is not.
-   */
-  thread?: number;
 }
 
 /** What this thread's end of the heap is made of. */
@@ -484,20 +418,7 @@ export class Heap {
   /** All CPU slots that have ever been taken. */
   cpus(): CpuInfo[] {
     this.thisCpu.checkAttached();
-    const { m, layout } = this.metadata;
-    const infos: CpuInfo[] = [];
-    for (let cpu = 0; cpu < layout.cpus; cpu++) {
-      const word = Atomics.load(m, cpuAt(layout, cpu) + CPU_STATUS);
-      if (word === 0) continue;
-      const tag = readTag(this.metadata, cpu);
-      const online = statusOf(word) !== OFFLINE;
-      const thread = readThread(this.metadata, cpu);
-      const info: CpuInfo = { cpu, online, generation: generationOf(word) };
-      if (tag !== undefined) info.tag = tag;
-      if (thread !== undefined) info.thread = thread;
-      infos.push(info);
-    }
-    return infos;
+    return cpuInfos(this.metadata);
   }
 
   /** The data buffer as it is now. */
@@ -866,28 +787,8 @@ export class Heap {
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
   virtToPage(addr: Address): PageInfo {
     this.thisCpu.checkAttached();
-    const { m, layout } = this.metadata;
     const pfn = checkAddress(this.metadata, addr);
-    const page = pageAt(layout, pfn);
-    const kind = kindOf(m[page + PAGE_FLAGS]);
-    const isTail = kind === KIND_TAIL || kind === KIND_SLAB_TAIL;
-    const head = isTail ? pageAt(layout, m[page + PAGE_HEAD]) : page;
-    const cache = cacheOf(m[head + PAGE_FLAGS]);
-    const claim = Atomics.load(m, head + PAGE_CLAIM);
-    const owner = ownerOf(claim);
-    const objects = cache === 0 ? 0 : m[cacheAt(layout, cache) + C_OBJECTS];
-    const isRun = [KIND_LARGE, KIND_PAGES, KIND_VMALLOC].includes(kindOf(m[head + PAGE_FLAGS]));
-    const info: PageInfo = {
-      pfn,
-      flags: pageFlags(kind, claim),
-      order: kind === KIND_NONE ? 0 : Math.ceil(Math.log2(Math.max(1, m[head + PAGE_RUN]))),
-      objects: isRun ? 1 : objects,
-      inuse: isRun ? 1 : objects - Math.min(objects, claim & COUNT_MASK),
-      node: nodeOf(layout, pfn),
-    };
-    if (cache !== 0) info.cache = this.slabifier.table.name(cache);
-    if (owner !== 0 && owner !== OWNER_PARKED) info.cpu = owner - 1;
-    return info;
+    return pageInfo(this.metadata, pfn, (cache) => this.slabifier.table.name(cache));
   }
 
   /** Every invariant that does not hold; empty when all do. Never throws. */
@@ -926,6 +827,19 @@ export class Heap {
     return counters(this.metadata);
   }
 
+  /**
+   * The counters of all caches, or of the one of that name, begin at 0 again; `counters()` goes on. What other threads count
+   * at the same time may be counted before or after. Throws `EINVAL` for an unknown name.
+   */
+  clearCounters(name?: string): void {
+    this.thisCpu.checkOnline();
+    const { table } = this.slabifier;
+    const id = name === undefined ? 0 : table.find(name);
+    if (name !== undefined && id === 0) invalid(`there is no cache '${name}'`, name);
+    for (const cache of id === 0 ? table.ready() : [id])
+      this.thisCpu.clearCountersOf(cache, cachedByCpu(this.metadata, cache));
+  }
+
   private bindConstructor(
     ctor: ((addr: Address, heap: Heap) => void) | Uint8Array,
   ): ((addr: Address) => void) | Uint8Array {
@@ -956,21 +870,4 @@ function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeCl
     sheaves.create({ name, size, align: 0, flags: 0, node: NODE_ANY, useroffset: 0, usersize: size });
   }
   metadata.m[H_KMALLOC_CACHES] = classes.length;
-}
-
-function pageFlags(kind: number, claim: number): string {
-  const owner = ownerOf(claim);
-  const parked = owner === OWNER_PARKED ? ['parked'] : [];
-  const claimed = owner !== 0 && owner !== OWNER_PARKED ? ['claimed'] : [];
-  const names: Record<number, string[]> = {
-    [KIND_NONE]: claim === 0 ? ['free'] : [],
-    [KIND_SLAB]: ['slab'],
-    [KIND_SLAB_TAIL]: ['slab', 'tail'],
-    [KIND_LARGE]: ['large'],
-    [KIND_PAGES]: ['pages'],
-    [KIND_TAIL]: ['tail'],
-    [KIND_RCU]: ['waiting'],
-    [KIND_VMALLOC]: ['vmalloc'],
-  };
-  return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
 }

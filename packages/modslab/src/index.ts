@@ -8,12 +8,10 @@ export type { ReapReport } from './debug/reap.ts';
 export type { RestoreOptions, SnapshotOptions } from './debug/snapshot.ts';
 export type { Problem } from './debug/validate.ts';
 export {
-  type CpuInfo,
   Heap,
   type HeapHandle,
   type HeapOptions,
   type KmemCacheOptions,
-  type PageInfo,
 } from './heap.ts';
 export type { Group, GroupOptions } from './kmalloc/group.ts';
 export type { KmemBuckets } from './kmalloc/kmemBuckets.ts';
@@ -26,6 +24,8 @@ export { GFP, type GfpFlags } from './memory/gfp.ts';
 export type { VmArea } from './page/vmArea.ts';
 export { SLAB, type SlabFlags } from './slab/flags.ts';
 export type { Address, AddressArray } from './slab/slabAllocator.ts';
+export type { CpuInfo } from './stat/cpuInfo.ts';
 export type { BuddyInfo, Counters, MemInfo } from './stat/meminfo.ts';
+export type { PageInfo } from './stat/pageInfo.ts';
 export type { SlabinfoRow } from './stat/slabinfo.ts';
 export type { ZoneInfo } from './stat/zoneinfo.ts';

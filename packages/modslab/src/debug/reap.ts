@@ -34,6 +34,7 @@ import {
   OFFLINE,
   REAPING,
   reaperOf,
+  STAT_SHEAF_FLUSH,
   statusOf,
   statusWord,
 } from '../memory/cpu.ts';
@@ -306,9 +307,11 @@ export class Reaper {
     const { m, cpu, sheaves } = this;
     if (Atomics.compareExchange(m, sheaf, dead + 1, cpu.owner) !== dead + 1) return;
     sheaves.forgetInBarn(cache, sheaf);
+    const flushed = cpu.countedOf(cache, STAT_SHEAF_FLUSH);
     for (let i = 1; i <= SHEAF_CAPACITY; i++) if (m[sheaf + (i << PAIR_SHIFT)] !== 0) report.objects++;
     sheaves.drain(cache, sheaf, 1, SHEAF_CAPACITY);
     sheaves.releaseSheaf(sheaf);
+    cpu.bookFlushFor(dead, cache, flushed);
   }
 
   private drainScratch(scratch: number, report: ReapReport): void {

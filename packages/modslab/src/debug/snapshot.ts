@@ -8,6 +8,7 @@
  *     partial slabs     bitmaps of caches that somebody has
  *     sheaves           those that have an owner (the others hold no object)
  *     templates         those of caches that have one
+ *     cache counters    those of CPU slots that were ever taken
  *     states            the windows of frames that are slabs (all others are 0)
  *
  * Everything else counts whole, sections that this module does not know included. Of all that, and of the data buffer's
@@ -40,9 +41,11 @@ import {
   CPU_STATUS,
   CPUS_MAX,
   cacheAt,
+  cacheCountersAt,
   cpuAt,
   H_CACHES,
   H_CPUS,
+  H_CPUS_TAKEN,
   H_FRAMES,
   H_MAGIC,
   H_MAX_FRAMES,
@@ -184,6 +187,11 @@ function sparseSections(metadata: Metadata): SparseSection[] {
       start: layout.templates,
       end: layout.templates + bytesOfTemplates,
       used: templates(metadata, caches),
+    },
+    {
+      start: layout.cacheCounters,
+      end: cacheCountersAt(layout, layout.cpus, 0),
+      used: [[layout.cacheCounters, cacheCountersAt(layout, m[H_CPUS_TAKEN], 0)]],
     },
     {
       start: layout.stateRegions[0] >>> WORD_SHIFT,

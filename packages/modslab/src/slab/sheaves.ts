@@ -58,6 +58,13 @@ import {
   N_FREE_SLOW,
   N_SHEAF_SWAP,
   N_SLABS_FREED,
+  STAT_ALLOC_SLOWPATH,
+  STAT_BARN_GET,
+  STAT_BARN_GET_FAIL,
+  STAT_BARN_PUT,
+  STAT_BARN_PUT_FAIL,
+  STAT_FREE_SLOWPATH,
+  STAT_SHEAF_SWAP,
 } from '../memory/cpu.ts';
 import { addressOf, entryOf } from '../memory/entry.ts';
 import { invalid } from '../memory/errors.ts';
@@ -272,6 +279,15 @@ export class Sheaves implements SlabAllocator {
     return false;
   }
 
+  /** The checks of `push`, of an object of a cache that this CPU has sheaves of. */
+  holdsLive(slot: number, page: number, address: Address): boolean {
+    const { hot, m, s } = this;
+    const offset = (address - m[page | PAGE_BASE]) | 0;
+    const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+    if (hot[slot | LIMIT] === 0 || Math.imul(index, m[page | PAGE_STRIDE]) !== offset) return false;
+    return s[(m[page | PAGE_STATES] + index) | 0] === LIVE;
+  }
+
   /** After `pop` found nothing: once more, if a spare is full. Still no Atomics. */
   popSpare(slot: number): Address {
     if (this.hot[slot | FULL] === 0) return 0;
@@ -283,6 +299,14 @@ export class Sheaves implements SlabAllocator {
   pushSpare(slot: number, page: number, address: Address): boolean {
     if (this.hot[slot | EMPTY] === 0 || !this.isFull(slot)) return false;
     this.takeEmptySpare(slot);
+    return this.push(slot, page, address);
+  }
+
+  /** The same where no spare is empty: makes room, and pushes. False if there is more to it. */
+  pushSlow(slot: number, page: number, address: Address): boolean {
+    if (!this.isFull(slot) || !this.holdsLive(slot, page, address)) return false;
+    this.cpu.count(N_FREE_SLOW);
+    this.makeRoom(slot >>> HOT_SHIFT, slot);
     return this.push(slot, page, address);
   }
 
@@ -371,6 +395,7 @@ export class Sheaves implements SlabAllocator {
   allocSlow(cache: number, gfp: GfpFlags): Address {
     this.enterSlowPath();
     this.cpu.count(N_ALLOC_SLOW);
+    this.cpu.countOf(cache, STAT_ALLOC_SLOWPATH);
     const slot = cache << HOT_SHIFT;
     // A pass fails only after it made a slab, whose constructor may have used up what there was: bounded all the same.
     for (let attempt = 0; attempt < 8; attempt++) {
@@ -391,6 +416,7 @@ export class Sheaves implements SlabAllocator {
     this.enterSlowPath();
     this.cpu.count(N_FREE_SLOW);
     const cache = checkObject(this.metadata, address, expected, this.table);
+    this.cpu.countOf(cache, STAT_FREE_SLOWPATH);
     const own = this.table.allocatorOf(cache);
     if (own === undefined) this.takeBack(cache, address);
     else own.free(cache, address);
@@ -568,6 +594,7 @@ export class Sheaves implements SlabAllocator {
     hot[slot | SPARES] = this.sparesFor(descriptor);
     hot[slot | LIMIT] = m[descriptor + C_CAPACITY];
     hot[slot | TOP] = this.bottomOf(slot, main);
+    this.cpu.countFromHere(cache);
     return true;
   }
 
@@ -580,6 +607,7 @@ export class Sheaves implements SlabAllocator {
     const main = hot[slot | MAIN];
     const bottom = this.bottomOf(slot, main);
     const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
+    this.cpu.countMain(cache, count, 0);
     const spares = hot.slice(slot + FIRST_SPARE, slot + HOT_WORDS);
     hot.fill(0, slot, slot + HOT_WORDS);
     hot[slot | TOP] = TOP_CLOSED;
@@ -618,6 +646,7 @@ export class Sheaves implements SlabAllocator {
     const bottom = this.bottomOf(slot, hot[slot | MAIN]);
     const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
     hot[slot | TOP] = bottom;
+    this.cpu.countMain(cache, count, 0);
     this.base.drain(cache, bottom, 1, count);
   }
 
@@ -633,8 +662,11 @@ export class Sheaves implements SlabAllocator {
       const bottom = this.bottomOf(slot, hot[slot | MAIN]);
       const count = this.base.fill(cache, bottom, 0, hot[slot | LIMIT], gfp, NODE_ANY);
       hot[slot | TOP] = bottom + (count << PAIR_SHIFT);
+      this.cpu.countOf(cache, STAT_BARN_GET_FAIL);
+      this.cpu.countMain(cache, 0, count);
       return;
     }
+    this.cpu.countMain(cache, 0, hot[slot | LIMIT]);
     const empty = hot[slot | MAIN];
     hot[slot | MAIN] = full;
     hot[slot | TOP] = full + SHEAF_TOP;
@@ -649,6 +681,7 @@ export class Sheaves implements SlabAllocator {
       const hasRoom = this.spares(slot) < hot[slot | SPARES];
       const empty = hasRoom || this.barnHasRoom(cache) ? this.claimSheaf(cache) : 0;
       if (empty === 0) {
+        this.cpu.countOf(cache, STAT_BARN_PUT_FAIL);
         this.drainMain(cache, slot);
         return;
       }
@@ -656,6 +689,7 @@ export class Sheaves implements SlabAllocator {
         const full = hot[slot | MAIN];
         hot[slot | MAIN] = empty;
         hot[slot | TOP] = this.bottomOf(slot, empty);
+        this.cpu.countMain(cache, hot[slot | LIMIT], 0);
         this.putIntoBarn(cache, full);
         return;
       }
@@ -682,7 +716,7 @@ export class Sheaves implements SlabAllocator {
     hot[slot | TOP] = hot[at] + SHEAF_TOP;
     hot[at] = 0;
     this.addEmptySpare(slot, empty);
-    this.cpu.count(N_SHEAF_SWAP);
+    this.countSwap(slot, 0, hot[slot | LIMIT]);
   }
 
   /** Main, full, changes places with an empty spare. */
@@ -694,7 +728,14 @@ export class Sheaves implements SlabAllocator {
     hot[slot | TOP] = this.bottomOf(slot, hot[at]);
     hot[at] = 0;
     hot[slot + FIRST_SPARE + hot[slot | FULL]++] = full;
+    this.countSwap(slot, hot[slot | LIMIT], 0);
+  }
+
+  private countSwap(slot: number, before: number, after: number): void {
+    const cache = slot >>> HOT_SHIFT;
     this.cpu.count(N_SHEAF_SWAP);
+    this.cpu.countOf(cache, STAT_SHEAF_SWAP);
+    this.cpu.countMain(cache, before, after);
   }
 
   private barnHasRoom(cache: number): boolean {
@@ -709,6 +750,7 @@ export class Sheaves implements SlabAllocator {
     killPoint('barn.put-bit');
     Atomics.store(m, sheaf, IN_BARN);
     cpu.count(N_BARN_PUT);
+    cpu.countOf(cache, STAT_BARN_PUT);
     // Destroyed in the meantime: whoever did that may have emptied the barn before the sheaf was in it.
     if (!this.table.isReady(cache)) this.drainBarns(cache);
   }
@@ -725,6 +767,7 @@ export class Sheaves implements SlabAllocator {
       killPoint('barn.taken');
       this.forgetInBarn(cache, sheaf);
       cpu.count(N_BARN_GET);
+      cpu.countOf(cache, STAT_BARN_GET);
       return sheaf;
     }
     return 0;

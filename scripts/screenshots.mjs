@@ -55,7 +55,10 @@ class Program {
     for (let i = 0; i < steps; i++) {
       const heap = this.threads[Math.floor(next() * 3)];
       if (live.length > 0 && next() > grow) {
-        const at = next() < 0.6 ? live.length - 1 - Math.floor(next() * Math.min(400, live.length)) : Math.floor(next() * live.length);
+        const at =
+          next() < 0.6
+            ? live.length - 1 - Math.floor(next() * Math.min(400, live.length))
+            : Math.floor(next() * live.length);
         const address = live[at];
         live[at] = live[live.length - 1];
         live.pop();
@@ -75,9 +78,14 @@ async function shoot(browser, name, { theme = 'dark', source, act, view = VIEW, 
   page.on('console', (message) => message.type() === 'error' && console.error(`${name}: ${message.text()}`));
   await page.goto(served.address);
   await page.locator('.tile .value').first().waitFor();
-  await page.waitForFunction(() => /\d/.test(document.querySelector('.modslab-inspector').shadowRoot.querySelector('.tile .value').textContent));
+  await page.waitForFunction(() =>
+    /\d/.test(
+      document.querySelector('.modslab-inspector').shadowRoot.querySelector('.tile .value').textContent,
+    ),
+  );
   await act?.(page);
   const path = join(options.out, `${name}.png`);
+  await page.evaluate(() => scrollTo(0, 0));
   await page.mouse.move(5, 5);
   await page.waitForTimeout(400);
   await page.screenshot({ path });
@@ -124,14 +132,27 @@ async function selectSlab(page, heap, name, wanted = 0) {
 }
 
 mkdirSync(options.out, { recursive: true });
-const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'], headless: true });
+const browser = await chromium.launch({
+  executablePath,
+  args: ['--no-sandbox', '--disable-gpu'],
+  headless: true,
+});
 try {
   const program = new Program();
   program.run(60_000, 0.62);
   program.run(40_000, 0.47);
   const select = (page) => selectSlab(page, program.heap, 'kmalloc-96');
-  const live = { info: info('live', 'server.js'), snapshot: async () => { program.run(4000, 0.5); return program.heap.snapshot({ data: false }); } };
-  const watch = async (page) => { await page.waitForTimeout(9000); await select(page); };
+  const live = {
+    info: info('live', 'server.js'),
+    snapshot: async () => {
+      program.run(4000, 0.5);
+      return program.heap.snapshot({ data: false });
+    },
+  };
+  const watch = async (page) => {
+    await page.waitForTimeout(9000);
+    await select(page);
+  };
   await shoot(browser, 'inspect-live-dark', { source: live, act: watch });
   await shoot(browser, 'inspect-slab-light', {
     theme: 'light',
@@ -151,17 +172,26 @@ try {
     },
   });
   await shoot(browser, 'tables', {
-    only: true, theme: 'light', view: { width: 1360, height: 1500 },
+    only: true,
+    theme: 'light',
+    view: { width: 1360, height: 1500 },
     source: still(program.heap, 'server.heapsnap'),
-    act: async (page) => { await page.getByRole('tab', { name: 'Free memory' }).click(); },
+    act: async (page) => {
+      await page.getByRole('tab', { name: 'Free memory' }).click();
+    },
   });
   await shoot(browser, 'sheaves', {
-    only: true, view: { width: 1360, height: 1500 },
+    only: true,
+    view: { width: 1360, height: 1500 },
     source: still(program.heap, 'server.heapsnap'),
-    act: async (page) => { await page.getByRole('tab', { name: 'Sheaves' }).click(); await page.getByLabel('Colour by').selectOption('fill'); },
+    act: async (page) => {
+      await page.getByRole('tab', { name: 'Sheaves' }).click();
+      await page.getByLabel('Colour by').selectOption('fill');
+    },
   });
   await shoot(browser, 'compare', {
-    only: true, view: { width: 1360, height: 1300 },
+    only: true,
+    view: { width: 1360, height: 1300 },
     source: live,
     act: async (page) => {
       await page.getByRole('tab', { name: 'Compare' }).click();
@@ -170,11 +200,19 @@ try {
       await page.getByRole('button', { name: 'Keep this moment' }).click();
     },
   });
-  await shoot(browser, 'narrow', { only: true, theme: 'light', view: { width: 480, height: 1400 }, source: still(program.heap, 'server.heapsnap') });
+  await shoot(browser, 'narrow', {
+    only: true,
+    theme: 'light',
+    view: { width: 480, height: 1400 },
+    source: still(program.heap, 'server.heapsnap'),
+  });
   const trace = await fileSource(join(root, 'packages/cli/traces/rsyslogd.mtrace.gz'));
   await shoot(browser, 'inspect-trace-dark', {
     source: trace,
-    act: async (page) => { await page.getByText(/trace of/).waitFor(); await page.getByLabel('Colour by').selectOption('cache'); },
+    act: async (page) => {
+      await page.getByText(/trace of/).waitFor();
+      await page.getByLabel('Colour by').selectOption('cache');
+    },
   });
 } finally {
   await browser.close();

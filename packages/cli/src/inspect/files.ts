@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import process from 'node:process';
 import { createGunzip, gunzipSync } from 'node:zlib';
 import { SlabError } from 'modslab';
-import { readImage } from 'modslab/inspect';
+import { readView } from 'modslab/inspect';
 import { encodeTrace } from '../inspector/model/traceFile.ts';
 import { LiveError } from '../live/client.ts';
 import { type LiveInfo, PROTOCOL } from '../live/protocol.ts';
@@ -60,7 +60,7 @@ async function readSnapshot(file: string): Promise<Uint8Array> {
   try {
     const isZipped = raw.toString('latin1', 0, 2) === GZIP_START;
     const bytes = isZipped ? gunzipSync(raw) : raw;
-    readImage(bytes);
+    readView(bytes);
     return bytes;
   } catch (error) {
     if (error instanceof SlabError) throw new LiveError(`${file}: ${error.message}`);

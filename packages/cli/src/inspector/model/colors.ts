@@ -78,7 +78,7 @@ export const DARK: Palette = {
   cached: hex('#f3c54b'),
   moving: hex('#ef77c4'),
   series: hexes('#5b9bff #f5a04c #3cc8ad #d986cf #e5c951 #9a94ff #ff7b86 #77c76e #52c6e0 #c79a6b'),
-  ramp: hexes('#24324a #2b4a7d #3566b3 #4f8be6 #8db8f8 #d6e6ff'),
+  ramp: hexes('#24324a #2a4878 #3362ad #4683df #6fa9ff #b3d1ff'),
 };
 
 /** `share` of `b`, the rest of `a`. */

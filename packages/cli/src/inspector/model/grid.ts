@@ -9,8 +9,9 @@
 
 /** Pixels of a cell's side, at least. */
 const LEAST = 4;
-/** Pixels of a cell's side, at most: a handful of things are not drawn as large as fields. */
-const GREATEST = 34;
+/** Pixels of a cell's width and height, at most: a handful of things are not drawn as large as fields. */
+const WIDEST = 64;
+const HIGHEST = 32;
 
 export interface Grid {
   /** First thing shown, and how many. */
@@ -44,8 +45,8 @@ function gridWith(
     perCell,
     columns,
     rows,
-    width: Math.min(w, columns * GREATEST),
-    height: Math.min(h, rows * GREATEST),
+    width: Math.min(w, columns * WIDEST),
+    height: Math.min(h, rows * HIGHEST),
   };
 }
 

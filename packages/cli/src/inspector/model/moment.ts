@@ -5,8 +5,8 @@ import {
   type CpuRow,
   type FrameTable,
   type HeapFigures,
-  type HeapImage,
-  readImage,
+  type HeapView,
+  readView,
   type SheafRow,
 } from 'modslab/inspect';
 
@@ -21,27 +21,27 @@ export interface Moment {
   readonly sheaves: SheafRow[];
   readonly cpus: CpuRow[];
   /** The metadata itself, for single slabs and descriptors; dropped of moments that are only kept to be compared. */
-  readonly image: HeapImage | undefined;
+  readonly view: HeapView | undefined;
   /** The snapshot, so that it can be saved. */
   readonly snapshot: Uint8Array | undefined;
 }
 
 /** Computes a moment. Throws what `Heap.restore` throws of damaged bytes. Cost: O(what is in the heap). */
 export function momentOf(snapshot: Uint8Array, label?: (time: number) => string, time?: number): Moment {
-  const { image, info } = readImage(snapshot);
-  const frames = image.frames();
-  const sheaves = image.sheaves();
+  const { view, info } = readView(snapshot);
+  const frames = view.frames();
+  const sheaves = view.sheaves();
   const at = time ?? info.time;
   return {
     time: at,
     label: label?.(at) ?? '',
     frames,
-    figures: image.figures(frames),
-    buddy: image.buddyinfo(),
-    counters: image.counters(),
+    figures: view.figures(frames),
+    buddy: view.buddyinfo(),
+    counters: view.counters(),
     sheaves,
-    cpus: image.cpus(sheaves),
-    image,
+    cpus: view.cpus(sheaves),
+    view,
     snapshot,
   };
 }
@@ -50,7 +50,7 @@ export function momentOf(snapshot: Uint8Array, label?: (time: number) => string,
 export const kept = (moment: Moment, label: string): Moment => ({
   ...moment,
   label,
-  image: undefined,
+  view: undefined,
   snapshot: undefined,
 });
 

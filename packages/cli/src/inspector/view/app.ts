@@ -71,7 +71,7 @@ const TILES: readonly (readonly [
   [
     'Not live',
     (m) => percent(unused(m.figures)),
-    ({ figures: f }) => `${bytes(f.footprint - f.live)} of the footprint`,
+    ({ figures: f }) => `${bytes(f.footprint - f.live)} not live`,
   ],
   [
     'In sheaves',
@@ -219,6 +219,7 @@ class App implements Inspector {
       h(
         'header',
         {},
+        h('span', { class: 'brand', 'aria-hidden': true }, 'modslab'),
         h('h1', {}, source.name),
         h('span', { class: 'muted detail' }, source.detail ?? ''),
         this.status,
@@ -229,8 +230,13 @@ class App implements Inspector {
       this.live,
       tiles,
       ...(this.scrub === undefined ? [] : [this.scrub.element]),
-      h('div', { class: 'main' }, mapCard, this.pane.element),
-      ...(this.charts === undefined ? [] : [this.charts.element]),
+      h(
+        'div',
+        { class: 'main' },
+        mapCard,
+        this.pane.element,
+        ...(this.charts === undefined ? [] : [this.charts.element]),
+      ),
       this.tabs.element,
     );
   }
@@ -358,7 +364,7 @@ class App implements Inspector {
     this.caches.see(bySize.filter(({ footprint }) => footprint > 0).map(({ id }) => id));
     this.cpus.see(moment.cpus.map(({ cpu }) => cpu));
     if (this.scrubber === undefined) {
-      const operations = moment.image?.operations() ?? { allocations: 0, frees: 0 };
+      const operations = moment.view?.operations() ?? { allocations: 0, frees: 0 };
       this.history.add(sampleOf(moment, operations, moment.time / 1000));
     }
     this.compare.update(moment);

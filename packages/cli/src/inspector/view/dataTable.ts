@@ -15,6 +15,8 @@ export interface TableOptions<T> {
   /** Rows that are shown at once; more are behind a button. */
   readonly page?: number;
   readonly empty?: string;
+  /** Stands beside the filter. */
+  readonly extra?: HTMLElement;
 }
 
 export class DataTable<T> {
@@ -76,7 +78,15 @@ export class DataTable<T> {
       },
     });
     const label = h('label', { for: id, class: 'hidden' }, `Filter: ${this.options.caption}`);
-    return h('div', { class: 'table-tools' }, label, input, this.found);
+    const { extra } = this.options;
+    return h(
+      'div',
+      { class: 'table-tools' },
+      label,
+      input,
+      this.found,
+      ...(extra === undefined ? [] : [extra]),
+    );
   }
 
   private heading(column: Column<T>): HTMLElement {
@@ -106,6 +116,7 @@ export class DataTable<T> {
       const direction = this.order.descending ? 'descending' : 'ascending';
       head.setAttribute('aria-sort', name === this.order.column ? direction : 'none');
     }
+    this.markText();
     const kept = text === undefined ? this.rows : this.rows.filter((row) => matches(text(row), this.filter));
     const list = sorted(kept, columns, this.order).slice(0, this.limit);
     const lines = list.map((row) => this.line(key(row), row));
@@ -120,11 +131,19 @@ export class DataTable<T> {
     this.more.hidden = kept.length <= this.limit;
   }
 
+  /** Headings of words stand at the left, those of numbers at the right, like what is below them. */
+  private markText(): void {
+    const sample = this.rows[0];
+    if (sample === undefined) return;
+    for (const column of this.options.columns)
+      this.heads.get(column.key)?.classList.toggle('text', typeof column.value(sample) === 'string');
+  }
+
   private line(key: string, row: T): HTMLTableRowElement {
     const { columns, onChoose } = this.options;
     let line = this.lines.get(key);
     if (line === undefined) {
-      const made = h('tr', {}, ...columns.map((_, i) => this.cell(i, key)));
+      const made = h('tr', {}, ...columns.map((_, i) => this.cell(i)));
       if (onChoose !== undefined) {
         made.classList.add('choosable');
         made.addEventListener('click', () => this.choose(key));
@@ -148,14 +167,13 @@ export class DataTable<T> {
     return line;
   }
 
-  private cell(index: number, key: string): HTMLElement {
+  private cell(index: number): HTMLElement {
     const column = this.options.columns[index];
     const sample = this.rows[0];
     const isText = sample !== undefined && typeof column.value(sample) === 'string';
     const kind = [isText ? 'text' : 'num', column.share === undefined ? '' : 'bar'].join(' ').trim();
     if (index > 0) return h('td', { class: kind }, h('span'));
     if (this.options.onChoose === undefined) return h('th', { scope: 'row', class: kind }, h('span'));
-    void key;
     return h('th', { scope: 'row', class: kind }, h('button', { type: 'button', class: 'link' }));
   }
 

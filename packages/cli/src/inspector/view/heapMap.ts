@@ -372,7 +372,7 @@ export class HeapMap {
   private fillTip(pfn: number): void {
     const { moment, grid } = this;
     if (moment === undefined) return;
-    const rows = (moment.image?.words(pfn) ?? []).filter(({ value }, i) => value !== 0 || i < 2);
+    const rows = (moment.view?.words(pfn) ?? []).filter(({ value }, i) => value !== 0 || i < 2);
     const cells = rows.flatMap(({ name, value, meaning }) => [
       h('span', { class: 'muted' }, name),
       h('code', {}, word(value)),

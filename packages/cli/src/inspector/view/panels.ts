@@ -21,8 +21,10 @@ export interface Panel {
 }
 
 export function cachesPanel(onChoose: (cache: number) => void): Panel {
+  const all = h('input', { type: 'checkbox' });
   const table = new DataTable<CacheFigures>({
     caption: 'Caches',
+    extra: h('label', { class: 'check' }, all, 'Caches without slabs too'),
     columns: [
       { key: 'name', title: 'Cache', value: ({ name }) => name, text: ({ name }) => name },
       {
@@ -84,20 +86,13 @@ export function cachesPanel(onChoose: (cache: number) => void): Panel {
     onChoose: (row) => onChoose(row?.id ?? 0),
     empty: 'No cache matches.',
   });
-  const all = h('input', { type: 'checkbox' });
-  const element = h(
-    'div',
-    {},
-    h('label', { class: 'check' }, all, 'Caches without slabs too'),
-    table.element,
-  );
   let last: Moment | undefined;
   const update = (moment: Moment): void => {
     last = moment;
     table.update(moment.figures.caches.filter(({ slabs }) => slabs > 0 || all.checked));
   };
   all.addEventListener('change', () => last !== undefined && update(last));
-  return { id: 'caches', title: 'Caches', element, update };
+  return { id: 'caches', title: 'Caches', element: table.element, update };
 }
 
 const used = ({ liveBytes, footprint }: CacheFigures): number =>

@@ -7,6 +7,12 @@ const OVERVIEW_HEIGHT = 44;
 /** How long playing all of a trace takes, in milliseconds. */
 const PLAY_MS = 20_000;
 
+/** What the overview shows. */
+const LEGEND: readonly (readonly [color: string, text: string])[] = [
+  ['--accent', 'footprint'],
+  ['--accent-3', 'live'],
+];
+
 export interface ScrubHooks {
   /** Go to just before this event. */
   onSeek(event: number): void;
@@ -57,16 +63,21 @@ export class ScrubBar {
       h(
         'div',
         { class: 'scrub-row' },
-        button('⏮', 'To the beginning', by(-events)),
+        button('⇤', 'To the beginning', by(-events)),
         button('«', 'Back a hundredth', by(-hundredth)),
         button('‹', 'Back one event', by(-1)),
         this.play,
         button('›', 'On by one event', by(1)),
         button('»', 'On by a hundredth', by(hundredth)),
-        button('⏭', 'To the end', by(events)),
+        button('⇥', 'To the end', by(events)),
         h('button', { type: 'button', onclick: () => this.toPeak() }, 'To the peak'),
         this.place,
         this.what,
+        ...LEGEND.map(([color, text]) => {
+          const swatch = h('i', { class: 'swatch' });
+          swatch.style.background = `var(${color})`;
+          return h('span', { class: 'key muted' }, swatch, text);
+        }),
       ),
       h('label', { for: id, class: 'hidden' }, 'Event of the trace'),
       h('div', { class: 'scrub-line' }, this.overview, this.slider),
@@ -101,7 +112,7 @@ export class ScrubBar {
   private toggle(): void {
     if (this.playing !== undefined) return this.stop();
     if (this.position >= this.events) this.hooks.onSeek(0);
-    setText(this.play, '⏸');
+    setText(this.play, '❚❚');
     this.play.setAttribute('aria-label', 'Pause');
     let last = performance.now();
     const step = (now: number): void => {

@@ -32,6 +32,7 @@ export class SlabPane {
   private readonly object: HTMLElement = h('p', { class: 'object num' });
   private readonly facts: HTMLElement = h('dl', { class: 'facts' });
   private readonly words: HTMLElement = h('tbody');
+  private readonly zeros: HTMLElement = h('p', { class: 'muted' });
   private readonly wordsBox: HTMLElement;
   private readonly legend: HTMLElement = h('div', { class: 'legend' });
   private slab: SlabImage | undefined;
@@ -78,6 +79,7 @@ export class SlabPane {
         ),
         this.words,
       ),
+      this.zeros,
     );
     const hint =
       'Click a frame of the map, or reach it with the arrow keys, to see its objects and its descriptor.';
@@ -99,8 +101,8 @@ export class SlabPane {
     const isOther = pfn !== this.pfn;
     this.pfn = pfn;
     this.palette = palette;
-    const inRange = pfn >= moment.frames.start && pfn < moment.frames.end && moment.image !== undefined;
-    this.slab = inRange ? moment.image?.slab(pfn) : undefined;
+    const inRange = pfn >= moment.frames.start && pfn < moment.frames.end && moment.view !== undefined;
+    this.slab = inRange ? moment.view?.slab(pfn) : undefined;
     if (isOther || this.index >= (this.slab?.states.length ?? 0)) this.index = -1;
     this.objects.hidden = this.slab === undefined;
     this.wordsBox.hidden = !inRange;
@@ -126,15 +128,20 @@ export class SlabPane {
   }
 
   private fillWords(moment: Moment, pfn: number): void {
-    const rows = (moment.image?.words(pfn) ?? []).map(({ name, value, meaning }) =>
-      h(
-        'tr',
-        { class: value === 0 ? 'zero' : '' },
-        h('th', { scope: 'row' }, name),
-        h('td', {}, h('code', {}, word(value))),
-        h('td', {}, meaning),
-      ),
-    );
+    const all = moment.view?.words(pfn) ?? [];
+    const rows = all
+      .filter(({ value }) => value !== 0)
+      .map(({ name, value, meaning }) =>
+        h(
+          'tr',
+          {},
+          h('th', { scope: 'row' }, name),
+          h('td', {}, h('code', {}, word(value))),
+          h('td', {}, meaning),
+        ),
+      );
+    const zeros = all.filter(({ value }) => value === 0).map(({ name }) => name);
+    setText(this.zeros, zeros.length === 0 ? '' : `0: ${zeros.join(', ')}`);
     this.words.replaceChildren(...rows);
   }
 
@@ -256,14 +263,14 @@ function slabFacts(moment: Moment, slab: SlabImage): HTMLElement[] {
   const { frames } = moment;
   const live = frames.live[slab.head];
   const cpu = frames.cpu[slab.head];
-  const node = moment.image?.nodeOf(slab.head) ?? 0;
+  const node = moment.view?.nodeOf(slab.head) ?? 0;
   return [
     ...fact('Address', address(slab.base)),
     ...fact('Frames', slab.frames === 1 ? `${slab.head}` : `${slab.head} … ${slab.head + slab.frames - 1}`),
     ...fact('Objects', `${count(slab.states.length)} of ${bytes(slab.stride)}`),
     ...fact('Live', `${count(live)} (${percent(live / Math.max(1, slab.states.length))})`),
     ...(cpu < 0 ? [] : fact('Used most by', `CPU ${cpu}`)),
-    ...((moment.image?.nodes ?? 1) > 1 ? fact('Node', `${node}`) : []),
+    ...((moment.view?.nodes ?? 1) > 1 ? fact('Node', `${node}`) : []),
     ...(cache === undefined
       ? []
       : fact('Cache', `${plural(cache.slabs, 'slab')}, ${bytes(cache.footprint)}`)),

@@ -63,7 +63,11 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 10px; mar
 .tile .value { font-size: 20px; font-weight: 620; letter-spacing: -.015em; line-height: 1.3; white-space: nowrap; }
 .tile .note { color: var(--muted); font-size: 12.5px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 
-.main { display: grid; grid-template-columns: minmax(0, 1fr) 370px; gap: 12px; margin-bottom: 12px; align-items: stretch; }
+.brand { font-weight: 700; letter-spacing: -.02em; color: var(--accent); font-size: 17px; }
+.main { display: grid; grid-template-columns: minmax(0, 1fr) 370px; grid-template-rows: auto 1fr; gap: 12px; margin-bottom: 12px; }
+.map-card { grid-column: 1; grid-row: 1; }
+.main .pane { grid-column: 2; grid-row: 1 / span 2; }
+.main .charts { grid-column: 1; grid-row: 2; margin: 0; align-content: start; }
 .board { position: relative; touch-action: pan-y; }
 .board canvas { position: absolute; inset: 0; display: block; }
 .marks { cursor: crosshair; border-radius: 4px; }
@@ -98,7 +102,7 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 10px; mar
 .words-table th { text-align: left; font-weight: 400; color: var(--muted); padding: 0 10px 0 0; font-size: 11.5px; white-space: nowrap; }
 .words-table td { padding: 0 10px 0 0; vertical-align: baseline; }
 .words-table td:last-child { padding: 0; }
-.words-table .zero { opacity: .55; }
+.words-table + p { margin-top: 4px; font-size: 12px; }
 
 .charts { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px; margin-bottom: 12px; }
 .chart { padding-bottom: 6px; }
@@ -133,14 +137,14 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 10px; mar
 [role=tab] { border: 0; background: none; border-radius: 6px 6px 0 0; padding: 7px 12px 8px; color: var(--muted); white-space: nowrap; border-bottom: 2px solid transparent; }
 [role=tab][aria-selected=true] { color: var(--text); font-weight: 620; border-bottom-color: var(--accent); }
 [role=tabpanel] { padding: 12px 14px; }
-.table-tools { display: flex; align-items: center; gap: 10px; margin-bottom: 8px; }
-.table-tools input { min-width: 240px; }
-.check { display: inline-flex; gap: 6px; align-items: center; float: right; color: var(--muted); font-size: 13px; line-height: 30px; }
+.table-tools { display: flex; flex-wrap: wrap; align-items: center; gap: 10px; margin-bottom: 8px; }
+.table-tools input[type=search] { width: 240px; max-width: 100%; }
+.check { display: inline-flex; gap: 6px; align-items: center; margin-left: auto; color: var(--muted); font-size: 13px; line-height: 30px; }
 .scroller { overflow: auto; max-height: 480px; border-radius: 4px; }
 table.data { border-collapse: separate; border-spacing: 0; width: 100%; font-size: 13px; }
 table.data th, table.data td { padding: 3px 10px; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); font-weight: 400; }
 table.data thead th { position: sticky; top: 0; background: var(--surface); color: var(--muted); z-index: 1; border-bottom-color: var(--line-strong); }
-table.data th:first-child, table.data td.text, table.data td.wide { text-align: left; }
+table.data th:first-child, table.data .text, table.data td.wide { text-align: left; }
 table.data tbody tr:hover > * { background: var(--sunk); }
 table.data tr.chosen > * { background: color-mix(in srgb, var(--accent) 14%, var(--surface)); }
 table.data tr.choosable { cursor: pointer; }
@@ -162,8 +166,9 @@ td.bar > span { display: block; padding: 0 6px; border-radius: 3px; min-width: 6
 .sum strong { font-weight: 640; }
 
 @container (max-width: 1020px) {
-  .main { grid-template-columns: minmax(0, 1fr); }
-  .charts { grid-template-columns: minmax(0, 1fr); }
+  .main { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; }
+  .main .pane, .main .charts { grid-column: 1; grid-row: auto; }
+  .charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); }
   .parts { margin-left: 0; }
 }
 @media (prefers-reduced-motion: no-preference) { .pill[data-kind=live]::before { animation: pulse 2s infinite; } }

@@ -21,6 +21,8 @@ interface Chart {
   readonly title: string;
   readonly lines: readonly Line[];
   format(value: number): string;
+  /** Steps of the axis; uPlot's own are decimal. */
+  readonly steps?: number[];
   /** Upper end of the axis, if it is fixed. */
   readonly top?: number;
 }
@@ -41,12 +43,13 @@ const CHARTS: readonly Chart[] = [
       { key: 'live', label: 'live', color: '--accent-3' },
     ],
     format: bytes,
+    steps: Array.from({ length: 32 }, (_, log) => 2 ** log),
   },
   {
     title: 'Fragmentation',
     lines: [
-      { key: 'unused', label: 'of the footprint not live', color: '--accent-2', fill: true },
-      { key: 'scattered', label: 'of the free memory not in one piece', color: '--accent-4' },
+      { key: 'unused', label: 'unused', color: '--accent-2', fill: true },
+      { key: 'scattered', label: 'free, not in one piece', color: '--accent-4' },
     ],
     format: (value) => percent(value / 100),
     top: 100,
@@ -151,6 +154,7 @@ class Plot {
           ...axis,
           font,
           size: AXIS_WIDTH,
+          ...(chart.steps === undefined ? {} : { incrs: chart.steps }),
           values: (_self, ticks) => ticks.map((tick) => chart.format(tick)),
           space: 34,
         },

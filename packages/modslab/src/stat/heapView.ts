@@ -1,6 +1,6 @@
 /**
- * A heap as an image: everything that an inspector shows, read from metadata that belongs to no thread of this program. It takes
- * no CPU slot and changes nothing, unlike `Heap.restore`, so an image shows the heap exactly as the snapshot found it.
+ * A heap as an inspector draws it: all of it at once, in arrays and sums, many times a second. Like an image (image.ts), which has
+ * what the heap says of itself, it is made of a snapshot's metadata, takes no CPU slot and changes nothing.
  *
  *     frames()      what every page frame is (frameTable.ts)
  *     figures()     bytes, objects, fragmentation, by heap and by cache, summed over a frame table
@@ -89,6 +89,7 @@ import {
 import { CACHE_NONE, cacheStatus } from '../slab/cacheTable.ts';
 import { flagNames } from '../slab/flags.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
+import { cacheCounters } from './cacheCounters.ts';
 import {
   FRAME,
   type FrameTable,
@@ -243,7 +244,7 @@ export const FRAME_NAMES: readonly string[] = [
   'reserved',
 ];
 
-export class HeapImage {
+export class HeapView {
   private readonly metadata: Metadata;
 
   constructor(metadata: Metadata) {
@@ -272,7 +273,7 @@ export class HeapImage {
     return frameTable(this.metadata);
   }
 
-  /** Sums over a frame table of this image. Cost: O(frames + caches). */
+  /** Sums over a frame table of this view. Cost: O(frames + caches). */
   figures(table: FrameTable): HeapFigures {
     return figuresOf(this.metadata, table);
   }
@@ -287,10 +288,17 @@ export class HeapImage {
     return counters(this.metadata);
   }
 
-  /** Objects allocated and freed since the heap was made, as far as the slow paths have counted them. */
+  /** Objects allocated and freed since the heap was made: what the counters of all CPUs and caches say (cacheCounters.ts). */
   operations(): { allocations: number; frees: number } {
-    const { refill, flush, largeAllocated, largeFreed } = this.counters();
-    return { allocations: refill + largeAllocated, frees: flush + largeFreed };
+    const { largeAllocated, largeFreed } = this.counters();
+    const sum = { allocations: largeAllocated, frees: largeFreed };
+    for (const id of cachesOf(this.metadata).keys()) {
+      for (const row of cacheCounters(this.metadata, id)) {
+        sum.allocations += row.allocFastpath + row.allocSlowpath;
+        sum.frees += row.freeFastpath + row.freeSlowpath + row.freeRcu;
+      }
+    }
+    return sum;
   }
 
   /** The name of a cache; '' for none. */
@@ -318,7 +326,7 @@ export class HeapImage {
     return sheafRows(this.metadata);
   }
 
-  /** CPU slots that have ever been taken. `sheaves`: this image's. */
+  /** CPU slots that have ever been taken. `sheaves`: this view's. */
   cpus(sheaves: readonly SheafRow[]): CpuRow[] {
     const { layout } = this.metadata;
     const rows: CpuRow[] = [];

@@ -1,13 +1,13 @@
-// An image says of a heap what the heap says of itself, and takes no harm from metadata that makes no sense.
+// A view says of a heap what the heap says of itself, and takes no harm from metadata that makes no sense.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Heap } from 'modslab';
-import { FRAME, FRAME_FLAG, type HeapImage, HOLDER_NONE, readImage, stateName } from 'modslab/inspect';
+import { FRAME, FRAME_FLAG, type HeapView, HOLDER_NONE, readView, stateName } from 'modslab/inspect';
 import { readMetadata } from '#src/debug/snapshot.js';
-import { HeapImage as Image } from '#src/stat/heapImage.js';
+import { HeapView as View } from '#src/stat/heapView.js';
 import { Random } from './support/random.ts';
 
-const imageOf = (heap: Heap): HeapImage => readImage(heap.snapshot({ data: false })).image;
+const viewOf = (heap: Heap): HeapView => readView(heap.snapshot({ data: false })).view;
 
 /** A heap with objects of many sizes, runs, caches, some of it freed again. */
 function busyHeap(seed: number): { heap: Heap; live: number[] } {
@@ -27,20 +27,20 @@ function busyHeap(seed: number): { heap: Heap; live: number[] } {
   return { heap, live };
 }
 
-describe('heap image', () => {
+describe('heap view', () => {
   for (const seed of [1, 2, 3]) {
     test(`figures are those of meminfo, slabinfo and buddyinfo (${seed})`, () => {
       const { heap } = busyHeap(seed);
-      const image = imageOf(heap);
-      const figures = image.figures(image.frames());
+      const view = viewOf(heap);
+      const figures = view.figures(view.frames());
       const info = heap.meminfo();
       const { size, maxSize, free, footprint, peakFootprint, live } = info;
       assert.deepEqual(
         { ...figures, caches: 0 },
         { ...figures, caches: 0, size, maxSize, free, footprint, peakFootprint, live },
       );
-      assert.deepEqual(image.buddyinfo(), heap.buddyinfo());
-      assert.deepEqual(image.counters(), heap.counters());
+      assert.deepEqual(view.buddyinfo(), heap.buddyinfo());
+      assert.deepEqual(view.counters(), heap.counters());
       for (const row of heap.slabinfo()) {
         const cache = figures.caches.find(({ name }) => name === row.name);
         assert.deepEqual(
@@ -55,8 +55,8 @@ describe('heap image', () => {
 
   test('frames are what virtToPage says', () => {
     const { heap } = busyHeap(4);
-    const image = imageOf(heap);
-    const table = image.frames();
+    const view = viewOf(heap);
+    const table = view.frames();
     assert.equal(table.end * table.pageSize, heap.meminfo().size);
     const words = ['free', 'slab', 'slab tail', 'large', 'pages', 'tail', 'waiting', 'vmalloc', ''];
     for (let pfn = table.start; pfn < table.end; pfn++) {
@@ -64,7 +64,7 @@ describe('heap image', () => {
       const parked = (table.flags[pfn] & FRAME_FLAG.PARKED) !== 0 ? ' parked' : '';
       assert.equal(`${words[table.kind[pfn]]}${parked}`, page.flags, `frame ${pfn}`);
       if (table.kind[pfn] === FRAME.SLAB) {
-        assert.equal(image.cacheName(table.cache[pfn]), page.cache);
+        assert.equal(view.cacheName(table.cache[pfn]), page.cache);
         assert.equal(table.objects[pfn], page.objects);
         assert.equal(table.live[pfn] + table.cached[pfn] + table.waiting[pfn], page.inuse);
       }
@@ -73,12 +73,12 @@ describe('heap image', () => {
 
   test('a slab shows every object: its state, and whose sheaf it is in', () => {
     const { heap, live } = busyHeap(5);
-    const image = imageOf(heap);
+    const view = viewOf(heap);
     const seen = new Set<number>();
-    const table = image.frames();
+    const table = view.frames();
     for (let pfn = table.start; pfn < table.end; pfn++) {
       if (table.kind[pfn] !== FRAME.SLAB) continue;
-      const slab = image.slab(pfn);
+      const slab = view.slab(pfn);
       assert.ok(slab);
       assert.equal(slab.head, pfn);
       slab.states.forEach((state, i) => {
@@ -90,20 +90,20 @@ describe('heap image', () => {
     }
     const small = live.filter((address) => heap.virtToPage(address).cache !== undefined);
     for (const address of small) assert.ok(seen.has(address));
-    assert.equal(image.slab(0), undefined);
-    assert.equal(image.slab(table.end), undefined);
+    assert.equal(view.slab(0), undefined);
+    assert.equal(view.slab(table.end), undefined);
   });
 
   test('sheaves and CPUs', () => {
     const { heap } = busyHeap(6);
-    const image = imageOf(heap);
-    const rows = image.sheaves();
+    const view = viewOf(heap);
+    const rows = view.sheaves();
     const cached = heap.slabinfo().reduce((sum, row) => sum + row.cached, 0);
     assert.equal(
       rows.reduce((sum, row) => sum + row.objects, 0),
       cached,
     );
-    const [cpu, ...others] = image.cpus(rows);
+    const [cpu, ...others] = view.cpus(rows);
     assert.deepEqual(others, []);
     assert.equal(cpu.cpu, heap.cpu);
     assert.equal(cpu.status, 'online');
@@ -113,19 +113,19 @@ describe('heap image', () => {
   test('a descriptor says what its words mean', () => {
     const heap = Heap.create({ size: 2 ** 20, shared: false });
     const address = heap.kmalloc(64);
-    const image = imageOf(heap);
-    const words = image.words(heap.virtToPage(address).pfn);
+    const view = viewOf(heap);
+    const words = view.words(heap.virtToPage(address).pfn);
     assert.equal(words.length, 16);
     assert.match(words[0].meaning, /^slab of kmalloc-64$/);
     assert.match(words[1].meaning, /^used, \d+ free$/);
     assert.equal(words.find(({ name }) => name === 'STRIDE')?.value, 64);
-    assert.deepEqual(image.words(2 ** 30), []);
+    assert.deepEqual(view.words(2 ** 30), []);
   });
 
-  test('an image takes no CPU slot and leaves sheaves as they were', () => {
+  test('a view takes no CPU slot and leaves sheaves as they were', () => {
     const { heap } = busyHeap(7);
     const before = heap.snapshot({ data: false });
-    imageOf(heap).frames();
+    viewOf(heap).frames();
     const after = heap.snapshot({ data: false });
     // All but the header, which has the time.
     assert.deepEqual(after.subarray(64), before.subarray(64));
@@ -143,15 +143,15 @@ describe('heap image', () => {
       for (let i = 0; i < 300; i++) m[from + next(words)] = next(2) === 0 ? next(2 ** 31) : -next(2 ** 31);
       for (let i = 0; i < 300; i++)
         m[layout.sheaves + next(layout.sheavesPerCache * 256 * 20)] = next(2 ** 31);
-      const image = new Image(metadata);
-      const table = image.frames();
-      image.figures(table);
+      const view = new View(metadata);
+      const table = view.frames();
+      view.figures(table);
       for (let pfn = 0; pfn < table.end; pfn += 7) {
-        image.slab(pfn);
-        image.words(pfn);
+        view.slab(pfn);
+        view.words(pfn);
       }
-      image.cpus(image.sheaves());
-      image.counters();
+      view.cpus(view.sheaves());
+      view.counters();
     }
   });
 });

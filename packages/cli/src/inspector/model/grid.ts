@@ -10,8 +10,13 @@
 /** Pixels of a cell's side, at least. */
 const LEAST = 4;
 /** Pixels of a cell's width and height, at most: a handful of things are not drawn as large as fields. */
-const WIDEST = 64;
-const HIGHEST = 32;
+const CAP: Size = { width: 64, height: 32 };
+const NO_CAP: Size = { width: Number.POSITIVE_INFINITY, height: Number.POSITIVE_INFINITY };
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
 
 export interface Grid {
   /** First thing shown, and how many. */
@@ -37,6 +42,7 @@ function gridWith(
   columns: number,
   w: number,
   h: number,
+  limit: Size,
 ): Grid {
   const rows = Math.max(1, Math.ceil(Math.ceil(count / perCell) / columns));
   return {
@@ -45,20 +51,21 @@ function gridWith(
     perCell,
     columns,
     rows,
-    width: Math.min(w, columns * WIDEST),
-    height: Math.min(h, rows * HIGHEST),
+    width: Math.min(w, columns * limit.width),
+    height: Math.min(h, rows * limit.height),
   };
 }
 
-/** Lays `count` things out, from number `first`, on `width` × `height` pixels. */
-export function gridOf(first: number, count: number, width: number, height: number): Grid {
+/** Lays `count` things out, from number `first`, on `width` × `height` pixels; `isCapped`: no cell is larger than may be. */
+export function gridOf(first: number, count: number, width: number, height: number, isCapped = true): Grid {
   const w = Math.max(1, width);
   const h = Math.max(1, height);
   let perCell = 1;
   while ((count / perCell) * LEAST * LEAST > w * h) perCell *= 2;
-  let best = gridWith(first, count, perCell, 1, w, h);
+  const limit = isCapped ? CAP : NO_CAP;
+  let best = gridWith(first, count, perCell, 1, w, h, limit);
   for (let columns = 2; columns <= 4096; columns *= 2) {
-    const grid = gridWith(first, count, perCell, columns, w, h);
+    const grid = gridWith(first, count, perCell, columns, w, h, limit);
     if (cellSkew(grid) < cellSkew(best)) best = grid;
   }
   return best;

@@ -69,7 +69,7 @@ const TILES: readonly (readonly [
   ['Footprint', ({ figures: f }) => bytes(f.footprint), ({ figures: f }) => `peak ${bytes(f.peakFootprint)}`],
   ['Live', ({ figures: f }) => bytes(f.live), ({ figures: f }) => `${count(f.liveObjects)} objects`],
   [
-    'Not live',
+    'Unused',
     (m) => percent(unused(m.figures)),
     ({ figures: f }) => `${bytes(f.footprint - f.live)} not live`,
   ],

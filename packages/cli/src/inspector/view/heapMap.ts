@@ -147,8 +147,13 @@ export class HeapMap {
     const { moment, coloring } = this;
     const width = this.board.clientWidth;
     if (moment === undefined || coloring === undefined || width === 0) return;
+    const { start, end } = moment.frames;
     const height = Math.max(HEIGHT_MIN, Math.min(HEIGHT_MAX, width * ASPECT));
-    this.grid = gridOf(this.window.first, this.window.count, width - GUTTER, height);
+    const whole = gridOf(start, end - start, width - GUTTER, height);
+    // A part takes the room of the whole, so that the page does not move while one zooms.
+    this.grid = this.isWhole
+      ? whole
+      : gridOf(this.window.first, this.window.count, width - GUTTER, whole.height, false);
     this.board.style.height = `${this.grid.height}px`;
     const context = fitCanvas(this.canvas, width, this.grid.height);
     this.drawAddresses(context, moment.frames.pageSize);
@@ -188,8 +193,11 @@ export class HeapMap {
     const { grid, highlight } = this;
     const box = boxOf(grid, cell);
     const gap = box.width >= 5 && box.height >= 5 ? 1 : 0;
-    const [w, height] = [Math.max(1, box.width - gap), Math.max(1, box.height - gap)];
     const pfn = grid.first + cell * grid.perCell;
+    // Frames of one slab or run hang together.
+    const isJoined =
+      grid.perCell === 1 && table.kind[pfn] !== FRAME.FREE && table.head[pfn + 1] === table.head[pfn];
+    const [w, height] = [Math.max(1, box.width - (isJoined ? 0 : gap)), Math.max(1, box.height - gap)];
     const { palette } = coloring;
     const isDim = highlight !== 0 && table.cache[pfn] !== highlight;
     const tone = (rgb: readonly [number, number, number]): string =>

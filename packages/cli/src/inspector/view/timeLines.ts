@@ -49,7 +49,7 @@ const CHARTS: readonly Chart[] = [
     title: 'Fragmentation',
     lines: [
       { key: 'unused', label: 'unused', color: '--accent-2', fill: true },
-      { key: 'scattered', label: 'free, not in one piece', color: '--accent-4' },
+      { key: 'scattered', label: 'free, scattered', color: '--accent-4' },
     ],
     format: (value) => percent(value / 100),
     top: 100,
@@ -112,7 +112,15 @@ class Plot {
   /** Draws a line at `time`. */
   setMark(time: number): void {
     this.mark = time;
-    this.plot?.redraw(false);
+    if (this.plot === undefined) return;
+    this.plot.redraw(false);
+    this.readAt(this.plot);
+  }
+
+  /** The sample whose figures are said: the one at the mark, else the last. */
+  private shownIndex(length: number): number {
+    const { mark, plot } = this;
+    return mark === undefined || plot === undefined ? length - 1 : plot.valToIdx(mark);
   }
 
   private drawMark(self: uPlot): void {
@@ -127,7 +135,7 @@ class Plot {
   private figure({ label, color }: Line, values: readonly number[]): HTMLElement[] {
     const swatch = h('i', { class: 'swatch' });
     swatch.style.background = `var(${color})`;
-    const last = values[values.length - 1];
+    const last = values[this.shownIndex(values.length)];
     const text = last === undefined ? '—' : this.chart.format(last);
     return [h('span', { class: 'key' }, swatch, `${label} `, h('b', { class: 'num' }, text))];
   }
@@ -189,7 +197,7 @@ class Plot {
     const texts = this.figures.querySelectorAll('b');
     this.chart.lines.forEach((_line, i) => {
       const column = self.data[i + 1];
-      const value = column[index ?? column.length - 1];
+      const value = column[index ?? this.shownIndex(column.length)];
       if (texts[i] !== undefined && typeof value === 'number') setText(texts[i], this.chart.format(value));
     });
   }

@@ -14,7 +14,7 @@
  */
 
 import { killPoint } from '../memory/assert.ts';
-import { type Cpu, N_LARGE_ALLOCATED, N_LARGE_FREED } from '../memory/cpu.ts';
+import { type Cpu, N_LARGE_ALLOCATED, N_LARGE_FREED, STAT_ORDER_FALLBACK } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
 import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
@@ -55,15 +55,14 @@ import type { Charges } from '../slab/charge.ts';
 import { debugContextOf, wasCompleted } from '../slab/debugAllocator.ts';
 import { SLAB, type SlabFlags } from '../slab/flags.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
-import { SampledSheaves } from '../slab/sampledSheaves.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { deferObject } from '../slab/waiting.ts';
 import { CallSites } from './callSites.ts';
-import { zero } from './fill.ts';
+import { copy, zero } from './fill.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
-import { Kfence } from './kfence.ts';
+import type { Kfence } from './kfence.ts';
 import { kmallocSpec } from './kmallocSpec.ts';
 import type { Reclaim } from './reclaim.ts';
 import { classIndex } from './sizeClasses.ts';
@@ -107,7 +106,7 @@ export class Kmalloc {
   private readonly dmaCaches: Int32Array;
   private readonly callSites: CallSites;
   /** Sampling, if the heap has it. */
-  readonly kfence?: Kfence;
+  kfence?: Kfence;
 
   constructor(
     metadata: Metadata,
@@ -143,7 +142,6 @@ export class Kmalloc {
     this.maxSize = kmallocMaxSize(layout);
     const { depot } = debugContextOf(sheaves);
     this.callSites = new CallSites(metadata, depot, (name, size) => this.internalCache(name, size, 0));
-    if (sheaves instanceof SampledSheaves) this.kfence = new Kfence(metadata, this.table, sheaves);
   }
 
   /** Allocates `size` bytes; 0 without memory. Fast path: no Atomics. */
@@ -206,7 +204,17 @@ export class Kmalloc {
   kmallocSlow(size: number, gfp: GfpFlags): Address {
     this.checkSize(size);
     checkGfp(gfp);
+    if ((gfp & GFP_SLOW) === 0 && size <= this.smallMax) {
+      const address = this.allocPlain(this.cacheFor(size, gfp), size, gfp);
+      if (address !== 0) return address;
+    }
     return this.allocateWith(gfp, () => this.allocateOnce(size, gfp));
+  }
+
+  /** From a class without slab debugging: of the pool of samples, if it is the turn of that, or from the sheaves. */
+  private allocPlain(cache: number, size: number, gfp: GfpFlags): Address {
+    if (this.table.debugOf(cache) !== undefined) return 0;
+    return this.kfence?.sample(cache, size, gfp) || this.sheaves.alloc(cache, gfp);
   }
 
   /** On `node`, or on any other if it has no memory and `gfp` does not say `THISNODE`. */
@@ -230,8 +238,36 @@ export class Kmalloc {
     );
   }
 
-  /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. */
+  /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. From class to class: no Atomics. */
   krealloc(address: Address, size: number, gfp: GfpFlags): Address {
+    if ((gfp & GFP_SLOW) === 0 && size >>> 0 === size && size <= this.smallMax) {
+      const moved = this.reallocSmall(address, size);
+      if (moved !== 0) return moved;
+    }
+    return this.kreallocSlow(address, size, gfp);
+  }
+
+  /** `krealloc` of an object of one of the classes into the same or another; 0 leaves it to the slow form. */
+  private reallocSmall(address: Address, size: number): Address {
+    const pfn = address >>> this.pageShift;
+    if (size === 0 || pfn >= this.maxFrames || address >>> 0 !== address) return 0;
+    const { sheaves, classes } = this;
+    const page = (this.vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+    const slot = sheaves.m[page | PAGE_FLAGS] & CACHE_MASK;
+    const index = (slot >>> HOT_SHIFT) - 1;
+    if (index < 0 || index >= classes.length || !sheaves.holdsLive(slot, page, address)) return 0;
+    const old = classes[index];
+    if (size <= old) return address;
+    const wanted = this.slots[(size + 7) >>> 3];
+    const moved = sheaves.pop(wanted) || sheaves.popSpare(wanted);
+    if (moved === 0) return 0;
+    copy(this.data, moved, address, old);
+    if (!sheaves.push(slot, page, address) && !sheaves.pushSpare(slot, page, address))
+      this.kfreeSlow(address);
+    return moved;
+  }
+
+  private kreallocSlow(address: Address, size: number, gfp: GfpFlags): Address {
     this.checkSize(size);
     checkGfp(gfp);
     if (address === 0) return this.kmalloc(size, gfp);
@@ -251,9 +287,9 @@ export class Kmalloc {
       return address;
     const moved = this.allocateBeside(address, size, gfp & ~GFP.ZERO);
     if (moved === 0) return size <= old ? address : 0;
-    const { u8 } = this.data.views();
-    u8.copyWithin(moved, address, address + Math.min(old, size));
-    if ((gfp & GFP.ZERO) !== 0 && size > old) u8.fill(0, moved + old, moved + this.ksize(moved));
+    copy(this.data, moved, address, Math.min(old, size));
+    if ((gfp & GFP.ZERO) !== 0 && size > old)
+      this.data.views().u8.fill(0, moved + old, moved + this.ksize(moved));
     this.kfree(address);
     return moved;
   }
@@ -373,7 +409,8 @@ export class Kmalloc {
     const pfn = checkAddress(this.metadata, address);
     const page = pageAt(this.metadata.layout, pfn);
     if (!this.isLargeHead(page, address)) {
-      this.sheaves.freeSlow(address, 0);
+      const slot = this.m[page | PAGE_FLAGS] & CACHE_MASK;
+      if (!this.sheaves.pushSlow(slot, page, address)) this.sheaves.freeSlow(address, 0);
       return;
     }
     this.checkLargeLive(page, address);
@@ -448,12 +485,12 @@ export class Kmalloc {
     const { sheaves } = this;
     const debugging = this.table.debugOf(cache);
     if (debugging !== undefined) return this.allocDebugged(cache, size, gfp, node);
-    const sampled = node === NODE_ANY ? this.kfence?.sample(cache, size, gfp) : 0;
-    if (sampled) return sampled;
     const address = node === NODE_ANY ? sheaves.alloc(cache, gfp) : sheaves.allocNode(cache, gfp, node);
     if (address !== 0) return this.zeroed(address, cache, gfp);
     const slabFrames = this.m[cacheAt(this.metadata.layout, cache) + C_FRAMES];
-    return this.pagesFor(size) < slabFrames ? this.allocateLarge(size, 1, gfp, node) : 0;
+    if (this.pagesFor(size) >= slabFrames) return 0;
+    this.cpu.countOf(cache, STAT_ORDER_FALLBACK);
+    return this.allocateLarge(size, 1, gfp, node);
   }
 
   /** From a class with slab debugging: from the class itself, or the copy of it that the caller is given. */

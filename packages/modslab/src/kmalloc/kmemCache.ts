@@ -40,6 +40,7 @@ import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
 import { checkBulk, type Kmalloc } from './kmalloc.ts';
 import type { Reclaim } from './reclaim.ts';
+import type { Tracing } from './tracing.ts';
 
 /** Largest object of a cache: as large as a sheaf entry's slab arithmetic allows. */
 const OBJECT_SIZE_MAX = 2 ** 30;
@@ -67,6 +68,7 @@ export interface CacheContext {
   readonly sheaves: Sheaves;
   readonly kmalloc: Kmalloc;
   readonly reclaim: Reclaim;
+  readonly tracing: Tracing;
   /** This thread's move functions, by cache number; each of one generation. */
   readonly moves: Map<number, { generation: number; move: MoveObject }>;
 }
@@ -124,8 +126,7 @@ export class Sheaf {
   private readonly cache: number;
   private readonly parts: number[];
   private readonly capacity: number;
-  /** Of an object. */
-  private readonly bytes: number;
+  private readonly objectSize: number;
   /** The cache's state word at the time: another one means that the cache has been destroyed. */
   private readonly state: number;
   private left: number;
@@ -135,7 +136,7 @@ export class Sheaf {
     this.cache = cache;
     this.parts = parts;
     this.capacity = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_CAPACITY];
-    this.bytes = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_SIZE];
+    this.objectSize = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_SIZE];
     this.state = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_STATE];
     this.left = n;
   }
@@ -160,11 +161,13 @@ export class Sheaf {
     const n = this.left - (this.parts.length - 1) * this.capacity;
     const address = sheaves.popFrom(part, n);
     this.left--;
+    if (this.context.tracing.isOn)
+      this.context.tracing.allocated('kmem_cache_alloc', address, this.objectSize, 0);
     if (n === 1) {
       this.parts.pop();
       sheaves.releaseSheaf(part);
     }
-    this.context.table.debugOf(this.cache)?.prepare(this.cache, address, this.bytes, 0);
+    this.context.table.debugOf(this.cache)?.prepare(this.cache, address, this.objectSize, 0);
     return address;
   }
 
@@ -242,7 +245,9 @@ export class KmemCache {
     }
     if (address === 0) return;
     this.checkUsable();
-    this.sheaves.freeSlow(address, this.id);
+    const { tracing } = this.context;
+    if (!tracing.isOn) this.sheaves.freeSlow(address, this.id);
+    else tracing.free('kmem_cache_free', address, () => this.sheaves.freeSlow(address, this.id));
   }
 
   /** n objects into `out`, or none: n or 0. */
@@ -321,12 +326,7 @@ export class KmemCache {
     if (busy.length > 0) {
       const some = busy.map(hex).join(', ');
       const { live } = sheaves.getObjects(this.id);
-      // As Linux does: for each slab that objects remain in, and for the cache.
-      const { layout } = this.context.metadata;
-      const slabs = new Set(
-        [...this.objects()].map((at) => this.m[pageAt(layout, at >>> layout.pageShift) + PAGE_HEAD]),
-      );
-      Atomics.add(this.m, H_REPORTS, slabs.size + 1);
+      Atomics.add(this.m, H_REPORTS, this.reportsOfLive());
       throw new SlabError(
         'EBUSY',
         `cache '${this.name}' has ${live} live objects: ${some}`,
@@ -335,6 +335,15 @@ export class KmemCache {
       );
     }
     if (table.dropReference(this.id, this.generation)) sheaves.destroy(this.id);
+  }
+
+  /** As Linux counts a `destroy` with live objects: one for each slab that they remain in, and one for the cache. */
+  private reportsOfLive(): number {
+    const { layout } = this.context.metadata;
+    const slabs = new Set<number>();
+    for (const address of this.objects())
+      slabs.add(this.m[pageAt(layout, address >>> layout.pageShift) + PAGE_HEAD]);
+    return slabs.size + 1;
   }
 
   /** Cost: O(frames + objects of the cache). */
@@ -393,7 +402,7 @@ export class KmemCache {
   }
 
   private allocSlow(gfp: GfpFlags, node: number): Address {
-    const { sheaves, metadata, data, cpu, kmalloc, table } = this.context;
+    const { sheaves, metadata, data, cpu, kmalloc, table, tracing } = this.context;
     this.checkUsable();
     this.refuseCharged();
     checkGfp(gfp);
@@ -414,6 +423,7 @@ export class KmemCache {
     if (address !== 0 && (gfp & GFP.ZERO) !== 0 && table.debugOf(this.id) === undefined) {
       zero(data, address, metadata.m[cacheAt(metadata.layout, this.id) + C_STRIDE]);
     }
+    if (address !== 0 && tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, gfp);
     return address;
   }
 

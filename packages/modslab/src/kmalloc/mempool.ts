@@ -78,7 +78,9 @@ export class Mempool {
     checkObject(metadata, address, this.cache.id, table);
     const error = table.debugOf(this.cache.id)?.retire(this.cache.id, address);
     const { part, n } = this.place(this.have);
-    sheaves.pushTo(part, n, this.cache.id, address);
+    const put = (): void => sheaves.pushTo(part, n, this.cache.id, address);
+    if (this.context.tracing.isOn) this.context.tracing.free('kmem_cache_free', address, put);
+    else put();
     this.have++;
     if (error !== undefined) throw error;
   }
@@ -119,6 +121,8 @@ export class Mempool {
     const { part, n } = this.place(this.have);
     const address = this.context.sheaves.popFrom(part, n);
     this.context.table.debugOf(this.cache.id)?.prepare(this.cache.id, address, this.size, GFP.KERNEL);
+    const { tracing } = this.context;
+    if (tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, 0);
     return address;
   }
 

@@ -56,6 +56,10 @@ import {
   N_REFILL,
   N_SLABS_ALLOCATED,
   N_SLABS_FREED,
+  STAT_ALLOC_SLAB,
+  STAT_FREE_SLAB,
+  STAT_SHEAF_FLUSH,
+  STAT_SHEAF_REFILL,
 } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf, entryOf } from '../memory/entry.ts';
@@ -162,6 +166,14 @@ const CLAIM_TRIES = 4;
 export function parkedMax(size: number, pageShift: number): number {
   const linux = Math.min(10, Math.max(5, Math.floor(Math.log2(size) / 2)));
   return Math.max(1, Math.min(PARKED_MAX, linux >>> Math.max(0, pageShift - PAGE_SHIFT_MIN)));
+}
+
+/** States of objects are bytes; so many of them lie in a word. */
+const STATES_A_WORD = 4;
+
+/** Whether one of a word's four bytes is 0, which is what FREE is (A. Mycroft's test, 1987). */
+function hasZeroByte(word: number): boolean {
+  return ((word - 0x01010101) & ~word & 0x80808080) !== 0;
 }
 
 export class Slabifier implements SlabAllocator {
@@ -518,8 +530,9 @@ export class Slabifier implements SlabAllocator {
     let index = m[page + PAGE_FIRST_FREE];
     let n = have;
     killPoint('slab.taking');
-    for (; n < want && left > 0 && index < objects; index++) {
-      if (s[states + index] !== FREE) continue;
+    for (; n < want && left > 0; index++) {
+      index = this.nextFree(states, index, objects);
+      if (index === objects) break;
       n++;
       left--;
       const at = sheaf + (n << PAIR_SHIFT);
@@ -528,6 +541,7 @@ export class Slabifier implements SlabAllocator {
       s[states + index] = CACHED;
     }
     m[page + PAGE_FIRST_FREE] = index;
+    this.cpu.countOf(cache, STAT_SHEAF_REFILL, n - have);
     killPoint('slab.taken');
     if (n < want && left > 0) {
       // It counts more FREE objects than it has.
@@ -539,6 +553,20 @@ export class Slabifier implements SlabAllocator {
     return n;
   }
 
+  /** The first of the states from `index` on that is FREE; `end` if none is. Four at a time, since most may be in use. */
+  private nextFree(states: number, index: number, end: number): number {
+    const { m, s } = this;
+    let at = states + index;
+    const last = states + end;
+    while (at < last) {
+      if (s[at] === FREE) return at - states;
+      at++;
+      if ((at & (STATES_A_WORD - 1)) === 0)
+        while (at + STATES_A_WORD <= last && !hasZeroByte(m[at >>> 2])) at += STATES_A_WORD;
+    }
+    return end;
+  }
+
   /** Puts the entries of sheaf words that lie in the claimed slab back into it, and lets go. */
   private putGroup(cache: number, head: number, sheaf: number, from: number, to: number): void {
     const { m, s, metadata } = this;
@@ -548,6 +576,7 @@ export class Slabifier implements SlabAllocator {
     const slab = m[sheaf + (from << PAIR_SHIFT)] >>> shift;
     const first = firstStateAt(m, descriptor, head);
     let count = m[page + PAGE_CLAIM] & COUNT_MASK;
+    const before = count;
     for (let i = from; i <= to; i++) {
       const at = sheaf + (i << PAIR_SHIFT);
       const entry = m[at];
@@ -562,6 +591,7 @@ export class Slabifier implements SlabAllocator {
       killPoint('slab.putting');
       m[at] = 0;
     }
+    this.cpu.countOf(cache, STAT_SHEAF_FLUSH, count - before);
     killPoint('slab.put');
     this.letGo(cache, head, count, false);
   }
@@ -593,6 +623,7 @@ export class Slabifier implements SlabAllocator {
       Atomics.compareExchange(s, state, RELEASING, PENDING);
       m[cpu.record + CPU_PENDING_ENTRY] = 0;
       cpu.count(N_OBJECTS_PENDED);
+      cpu.countOf(cache, STAT_SHEAF_FLUSH);
     }
   }
 
@@ -822,6 +853,8 @@ export class Slabifier implements SlabAllocator {
       return true;
     }
     const states = firstStateAt(m, descriptor, head);
+    const used = m[descriptor + C_OBJECTS] - (m[page + PAGE_CLAIM] & COUNT_MASK);
+    this.cpu.countOf(cache, STAT_SHEAF_FLUSH, used);
     s.fill(FREE, states, states + m[descriptor + C_OBJECTS]);
     Atomics.and(m, page + PAGE_CLAIM, ~CLAIM_PENDING);
     killPoint('group.slab-emptied');
@@ -960,6 +993,7 @@ export class Slabifier implements SlabAllocator {
     killPoint('slab.published');
     this.frames.published();
     this.cpu.count(N_SLABS_ALLOCATED);
+    this.cpu.countOf(cache, STAT_ALLOC_SLAB);
     return head;
   }
 
@@ -973,6 +1007,7 @@ export class Slabifier implements SlabAllocator {
     if (this.runsUserCode) this.releaseByUser(cache, head, pages);
     else pages.freeExact(head, m[descriptor + C_FRAMES]);
     this.cpu.count(N_SLABS_FREED);
+    this.cpu.countOf(cache, STAT_FREE_SLAB);
   }
 
   /** A destructor of the user's may throw: then the slab is still there, and is let go of. */

@@ -84,11 +84,13 @@ export class StackDepot {
     if (!this.isRecord(handle, KIND_STACK)) return [];
     const record = base + handle;
     const offsets = m.subarray(record + RECORD_HEAD, record + RECORD_HEAD + (m[record + LENGTH] >>> 1));
-    return Array.from(offsets, (offset) => {
-      if (!this.isRecord(offset, KIND_FRAME)) return '?';
-      const frame = base + offset;
-      return decodeText(metadata.s, (frame + RECORD_HEAD) << WORD_SHIFT, m[frame + LENGTH] >>> 1);
-    });
+    const texts: string[] = [];
+    for (const offset of offsets) {
+      const at = (base + offset + RECORD_HEAD) << WORD_SHIFT;
+      const isFrame = this.isRecord(offset, KIND_FRAME);
+      texts.push(isFrame ? decodeText(metadata.s, at, m[base + offset + LENGTH] >>> 1) : '?');
+    }
+    return texts;
   }
 
   /** Bytes that stacks have taken so far, of how many. */

@@ -55,7 +55,16 @@ const SHIM_NAMES = [
   '$byte',
 ];
 const UNTOUCHED: ReadonlySet<string> = new Set(['memory/assert.ts', 'memory/metadata.ts']);
-const UNTOUCHED_METHODS: ReadonlySet<string> = new Set(['Cpu.count', 'Cpu.counted']);
+const UNTOUCHED_METHODS: ReadonlySet<string> = new Set([
+  'Cpu.count',
+  'Cpu.counted',
+  'Cpu.countOf',
+  'Cpu.countMain',
+  'Cpu.countFromHere',
+  'Cpu.countedOf',
+  'Cpu.bookFlushFor',
+  'Cpu.clearCountersOf',
+]);
 const READ_MODIFY_WRITE: ReadonlySet<string> = new Set(['add', 'sub', 'and', 'or', 'xor', 'exchange']);
 
 const OPTIONS: ts.CompilerOptions = {
@@ -359,7 +368,8 @@ class Rewriter {
     }
     if (kind === 'plain') return this.each(node);
     const made = this.each(node);
-    if (kind === 'coloured') return this.delegate(made);
+    // An optional call may give undefined instead of a generator.
+    if (kind === 'coloured' && !ts.isOptionalChain(node)) return this.delegate(made);
     return this.delegate(this.f.createCallExpression(this.name('$dynamic'), undefined, [made]));
   }
 

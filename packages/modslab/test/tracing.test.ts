@@ -290,6 +290,15 @@ test('no listener runs under NOWAIT or ATOMIC; only the thread itself is heard',
   stop();
 });
 
+test('who listened when the heap was detached may stop listening after it', () => {
+  const heap = smallHeap();
+  const stop = heap.on('kmalloc', () => undefined);
+  const recording = heap.record();
+  heap.detach();
+  stop();
+  assert.equal(recording.stop().split('\n').length, 2);
+});
+
 test('what can be no event, or no listener, is refused', () => {
   const heap = smallHeap();
   thrownBy('EINVAL', () => heap.on(wrong('kmalloc_node'), () => undefined));

@@ -183,7 +183,7 @@ function viewOf(flags: Flags): View {
 function chosen(rows: readonly CacheRow[], flags: Flags): CacheRow[] {
   const kept = rows.filter((row) => {
     if (flags.empty && row.objects > 0) return false;
-    if (!flags.zero && !flags.empty && row.slabs === 0) return false;
+    if (!flags.zero && !flags.empty && !flags.aliases && row.slabs === 0) return false;
     return !(flags.unreclaim && row.reclaimAccount);
   });
   const key = sortKey(flags);

@@ -20,17 +20,20 @@ interface Flags {
 const KEYS = Object.entries(SORT_KEYS).map(([key, { name }]) => `${key}: ${name}`);
 
 const HELP = `
-TARGET is a socket, a process or an address of a program that calls expose(heap) (a
-replay does with --expose), or a snapshot. Without: the only heap that is exposed.
+TARGET is a socket, a process or an address of a program that calls
+expose(heap) (a replay does with --expose), or a snapshot. Without: the only
+heap that your programs expose.
 
-Sort keys (also while it runs):
-  ${KEYS.slice(0, 5).join(', ')},
-  ${KEYS.slice(5).join(', ')}
-Other keys: C caches, A activity, P CPUs, N nodes, Tab the next page; arrows and page
-keys scroll; space looks again; h help; q quits.
+Sort keys, also while it runs (the default is o):
+  ${KEYS.slice(0, 4).join(', ')},
+  ${KEYS.slice(4, 8).join(', ')},
+  ${KEYS.slice(8).join(', ')}
+Pages: C caches, A activity, P CPUs, N nodes, Tab the next one.
+Arrows and page keys scroll; space looks again; h help; q quits.
 
-OBJS are all objects that the slabs have room for, ACTIVE those that are live. ALLOC>= and
-FREE>= are lower bounds (docs/inspect.md); rates are per second.`;
+OBJS are all objects that the slabs have room for, ACTIVE those that are live.
+ALLOC>= and FREE>= are lower bounds (docs/inspect.md). Rates are per second,
+from the second look on; before, and of a snapshot, they are sums.`;
 
 const PAGE_KEYS: Readonly<Record<string, Page>> = { C: 'caches', A: 'activity', P: 'cpus', N: 'nodes' };
 /** As slabtop's. */

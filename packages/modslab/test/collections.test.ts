@@ -155,7 +155,8 @@ test('the table grows with the map, and what a map takes is given back', () => {
     return heap.meminfo().live;
   };
   const live = replaceAll();
-  for (let round = 0; round < 3; round++) assert.ok(replaceAll() < live + 16_384, 'replaced values are freed');
+  for (let round = 0; round < 3; round++)
+    assert.ok(replaceAll() < live + 16_384, 'replaced values are freed');
   map.destroy();
   assertEmpty(heap);
 });

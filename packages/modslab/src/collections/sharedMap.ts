@@ -448,7 +448,11 @@ export class SharedMap {
     const at = node >>> 2;
     const order = i32[at + NODE_ORDER] >>> 0;
     const start = node + NODE_BYTES;
-    return this.find(this.sentinel(order), order, u8.slice(start, start + i32[at + NODE_KEY_BYTES]));
+    const key = u8.slice(start, start + i32[at + NODE_KEY_BYTES]);
+    // A sentinel is found from its parent: who enters by itself starts behind it.
+    const from =
+      (order & 1) === 1 ? this.sentinel(order) : this.sentinelOf(parentOf(reversed(order)), undefined);
+    return this.find(from, order, key);
   }
 
   /** Stops at the nth node from 0 of that order, or else the first one of a higher order. */
@@ -522,7 +526,7 @@ export class SharedMap {
     const word = this.bucketWord(bucket);
     const known = word === 0 ? 0 : Atomics.load(heap.i32, word) >>> 0;
     if (known !== 0) return known;
-    const parent = this.sentinelOf(bucket - 2 ** (31 - Math.clz32(bucket)), gfp);
+    const parent = this.sentinelOf(parentOf(bucket), gfp);
     return word === 0 || gfp === undefined ? parent : this.makeSentinel(bucket, word, parent, gfp);
   }
 
@@ -587,3 +591,6 @@ export class SharedMap {
 
 /** A key's place in the list: odd, so that no sentinel has it. */
 const orderOf = (key: Uint8Array): number => (reversed(hashOf(key)) | 1) >>> 0;
+
+/** The bucket that a bucket has come out of: its number without the highest bit. */
+const parentOf = (bucket: number): number => bucket - 2 ** (31 - Math.clz32(bucket));

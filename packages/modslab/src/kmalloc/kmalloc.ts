@@ -58,7 +58,7 @@ import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { deferObject } from '../slab/waiting.ts';
-import { zero } from './fill.ts';
+import { copy, zero } from './fill.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
 import type { Reclaim } from './reclaim.ts';
 import { classIndex } from './sizeClasses.ts';
@@ -196,6 +196,10 @@ export class Kmalloc {
   kmallocSlow(size: number, gfp: GfpFlags): Address {
     this.checkSize(size);
     checkGfp(gfp);
+    if ((gfp & GFP_SLOW) === 0 && size <= this.smallMax) {
+      const address = this.sheaves.alloc(this.cacheFor(size, gfp), gfp);
+      if (address !== 0) return address;
+    }
     return this.allocateWith(gfp, () => this.allocateOnce(size, gfp));
   }
 
@@ -220,8 +224,36 @@ export class Kmalloc {
     );
   }
 
-  /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. */
+  /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. From class to class: no Atomics. */
   krealloc(address: Address, size: number, gfp: GfpFlags): Address {
+    if ((gfp & GFP_SLOW) === 0 && size >>> 0 === size && size <= this.smallMax) {
+      const moved = this.reallocSmall(address, size);
+      if (moved !== 0) return moved;
+    }
+    return this.kreallocSlow(address, size, gfp);
+  }
+
+  /** `krealloc` of an object of one of the classes into the same or another; 0 leaves it to the slow form. */
+  private reallocSmall(address: Address, size: number): Address {
+    const pfn = address >>> this.pageShift;
+    if (size === 0 || pfn >= this.maxFrames || address >>> 0 !== address) return 0;
+    const { sheaves, classes } = this;
+    const page = (this.vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
+    const slot = sheaves.m[page | PAGE_FLAGS] & CACHE_MASK;
+    const index = (slot >>> HOT_SHIFT) - 1;
+    if (index < 0 || index >= classes.length || !sheaves.holdsLive(slot, page, address)) return 0;
+    const old = classes[index];
+    if (size <= old) return address;
+    const wanted = this.slots[(size + 7) >>> 3];
+    const moved = sheaves.pop(wanted) || sheaves.popSpare(wanted);
+    if (moved === 0) return 0;
+    copy(this.data, moved, address, old);
+    if (!sheaves.push(slot, page, address) && !sheaves.pushSpare(slot, page, address))
+      this.kfreeSlow(address);
+    return moved;
+  }
+
+  private kreallocSlow(address: Address, size: number, gfp: GfpFlags): Address {
     this.checkSize(size);
     checkGfp(gfp);
     if (address === 0) return this.kmalloc(size, gfp);
@@ -234,8 +266,7 @@ export class Kmalloc {
       return address;
     const moved = this.allocateBeside(address, size, gfp & ~GFP.ZERO);
     if (moved === 0) return size <= old ? address : 0;
-    const { u8 } = this.data.views();
-    u8.copyWithin(moved, address, address + Math.min(old, size));
+    copy(this.data, moved, address, Math.min(old, size));
     if ((gfp & GFP.ZERO) !== 0 && size > old) {
       const now = this.ksize(moved);
       zero(this.data, moved + old, now - old);
@@ -339,7 +370,8 @@ export class Kmalloc {
     const pfn = checkAddress(this.metadata, address);
     const page = pageAt(this.metadata.layout, pfn);
     if (!this.isLargeHead(page, address)) {
-      this.sheaves.freeSlow(address, 0);
+      const slot = this.m[page | PAGE_FLAGS] & CACHE_MASK;
+      if (!this.sheaves.pushSlow(slot, page, address)) this.sheaves.freeSlow(address, 0);
       return;
     }
     this.checkLargeLive(page, address);

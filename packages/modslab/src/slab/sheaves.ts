@@ -272,6 +272,15 @@ export class Sheaves implements SlabAllocator {
     return false;
   }
 
+  /** The checks of `push`, of an object of a cache that this CPU has sheaves of. */
+  holdsLive(slot: number, page: number, address: Address): boolean {
+    const { hot, m, s } = this;
+    const offset = (address - m[page | PAGE_BASE]) | 0;
+    const index = Math.imul(offset >>> GRANULE_SHIFT, m[page | PAGE_RECIPROCAL]) >>> PAGE_RECIPROCAL_SHIFT;
+    if (hot[slot | LIMIT] === 0 || Math.imul(index, m[page | PAGE_STRIDE]) !== offset) return false;
+    return s[(m[page | PAGE_STATES] + index) | 0] === LIVE;
+  }
+
   /** After `pop` found nothing: once more, if a spare is full. Still no Atomics. */
   popSpare(slot: number): Address {
     if (this.hot[slot | FULL] === 0) return 0;
@@ -283,6 +292,14 @@ export class Sheaves implements SlabAllocator {
   pushSpare(slot: number, page: number, address: Address): boolean {
     if (this.hot[slot | EMPTY] === 0 || !this.isFull(slot)) return false;
     this.takeEmptySpare(slot);
+    return this.push(slot, page, address);
+  }
+
+  /** The same where no spare is empty: makes room, and pushes. False if there is more to it. */
+  pushSlow(slot: number, page: number, address: Address): boolean {
+    if (!this.isFull(slot) || !this.holdsLive(slot, page, address)) return false;
+    this.cpu.count(N_FREE_SLOW);
+    this.makeRoom(slot >>> HOT_SHIFT, slot);
     return this.push(slot, page, address);
   }
 

@@ -166,6 +166,14 @@ export function parkedMax(size: number, pageShift: number): number {
   return Math.max(1, Math.min(PARKED_MAX, linux >>> Math.max(0, pageShift - PAGE_SHIFT_MIN)));
 }
 
+/** States of objects are bytes; so many of them lie in a word. */
+const STATES_A_WORD = 4;
+
+/** Whether one of a word's four bytes is 0, which is what FREE is (A. Mycroft's test, 1987). */
+function hasZeroByte(word: number): boolean {
+  return ((word - 0x01010101) & ~word & 0x80808080) !== 0;
+}
+
 export class Slabifier implements SlabAllocator {
   readonly name: string = 'slabifier';
   readonly pageAllocatorName: string;
@@ -518,8 +526,9 @@ export class Slabifier implements SlabAllocator {
     let index = m[page + PAGE_FIRST_FREE];
     let n = have;
     killPoint('slab.taking');
-    for (; n < want && left > 0 && index < objects; index++) {
-      if (s[states + index] !== FREE) continue;
+    for (; n < want && left > 0; index++) {
+      index = this.nextFree(states, index, objects);
+      if (index === objects) break;
       n++;
       left--;
       const at = sheaf + (n << PAIR_SHIFT);
@@ -537,6 +546,20 @@ export class Slabifier implements SlabAllocator {
     this.last[cache] = head;
     this.letGo(cache, head, left, false);
     return n;
+  }
+
+  /** The first of the states from `index` on that is FREE; `end` if none is. Four at a time, since most may be in use. */
+  private nextFree(states: number, index: number, end: number): number {
+    const { m, s } = this;
+    let at = states + index;
+    const last = states + end;
+    while (at < last) {
+      if (s[at] === FREE) return at - states;
+      at++;
+      if ((at & (STATES_A_WORD - 1)) === 0)
+        while (at + STATES_A_WORD <= last && !hasZeroByte(m[at >>> 2])) at += STATES_A_WORD;
+    }
+    return end;
   }
 
   /** Puts the entries of sheaf words that lie in the claimed slab back into it, and lets go. */

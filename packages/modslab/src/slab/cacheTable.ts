@@ -365,6 +365,7 @@ export class CacheTable {
     m[cache + C_NAME_LENGTH] = name.length;
     metadata.s.set(name, (cache + C_NAME) << WORD_SHIFT);
     this.fillInConstructor(id, spec.ctor);
+    this.cpu.clearCountersOf(id);
   }
 
   private fillInConstructor(id: number, constructor: CacheSpec['ctor']): void {

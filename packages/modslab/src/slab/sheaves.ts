@@ -431,7 +431,10 @@ export class Sheaves implements SlabAllocator {
     // What a merged cache handed out is from here on an object like the others.
     s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
     const slot = cache << HOT_SHIFT;
-    if (this.open(cache)) {
+    // An object of a cache that this CPU has not used yet is another one's, and may share a line with what that one uses:
+    // it goes home, so that it is not the first to be handed out here. From the next one on, frees are to be fast.
+    const isOpen = this.isOpen(cache);
+    if (this.open(cache) && isOpen) {
       if (this.isFull(slot)) this.makeRoom(cache, slot);
       const page = pageAt(this.metadata.layout, address >>> this.metadata.layout.pageShift);
       if (this.push(slot, page, address)) return;

@@ -6,6 +6,8 @@
  */
 
 import { readMetadata, type SnapshotInfo } from './debug/snapshot.ts';
+import type { HeapHandle } from './heap.ts';
+import { openMetadata } from './memory/metadata.ts';
 import { HeapView } from './stat/heapView.ts';
 
 export type { SnapshotInfo } from './debug/snapshot.ts';
@@ -32,4 +34,12 @@ export type { BuddyInfo, Counters } from './stat/meminfo.ts';
 export function readView(snapshot: Uint8Array): { view: HeapView; info: SnapshotInfo } {
   const { metadata, info } = readMetadata(snapshot);
   return { view: new HeapView(metadata), info };
+}
+
+/**
+ * A view of a shared heap as it is, without a snapshot: what it shows changes with the heap. Throws `EVERSION` as `Heap.attach`
+ * does. O(1).
+ */
+export function viewOf(handle: HeapHandle): HeapView {
+  return new HeapView(openMetadata(handle.metadata));
 }

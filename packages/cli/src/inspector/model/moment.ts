@@ -22,19 +22,28 @@ export interface Moment {
   readonly cpus: CpuRow[];
   /** The metadata itself, for single slabs and descriptors; dropped of moments that are only kept to be compared. */
   readonly view: HeapView | undefined;
-  /** The snapshot, so that it can be saved. */
-  readonly snapshot: Uint8Array | undefined;
+  /** Its snapshot, so that it can be saved. */
+  readonly snapshot: (() => Uint8Array) | undefined;
 }
 
-/** Computes a moment. Throws what `Heap.restore` throws of damaged bytes. Cost: O(what is in the heap). */
-export function momentOf(snapshot: Uint8Array, label?: (time: number) => string, time?: number): Moment {
+/** Computes a moment of a snapshot. Throws what `Heap.restore` throws of damaged bytes. Cost: O(what is in the heap). */
+export function momentOf(snapshot: Uint8Array, label: (time: number) => string = () => ''): Moment {
   const { view, info } = readView(snapshot);
+  return momentOfView(view, info.time, label(info.time), () => snapshot);
+}
+
+/** Computes a moment of a view. */
+export function momentOfView(
+  view: HeapView,
+  time: number,
+  label: string,
+  snapshot: () => Uint8Array,
+): Moment {
   const frames = view.frames();
   const sheaves = view.sheaves();
-  const at = time ?? info.time;
   return {
-    time: at,
-    label: label?.(at) ?? '',
+    time,
+    label,
     frames,
     figures: view.figures(frames),
     buddy: view.buddyinfo(),

@@ -427,7 +427,7 @@ class App implements Inspector {
     const { moment, source } = this;
     if (moment?.snapshot === undefined) return;
     const name = source.name.replace(/[^\w.-]+/g, '_');
-    download(moment.snapshot, `${name}-${moment.label.replace(/[^\w.-]+/g, '-') || 'now'}.heapsnap`);
+    download(moment.snapshot(), `${name}-${moment.label.replace(/[^\w.-]+/g, '-') || 'now'}.heapsnap`);
   }
 
   private keep(): void {

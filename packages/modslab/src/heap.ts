@@ -24,12 +24,15 @@ import { merged, mergedInto } from './kmalloc/merge.ts';
 import { MergedCache } from './kmalloc/mergedCache.ts';
 import { RcuCallbacks } from './kmalloc/rcu.ts';
 import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
+import { Recording, type RecordOptions } from './kmalloc/recording.ts';
 import {
   checkSizeClasses,
   classesForPageSize,
   SIZE_CLASSES_DEFAULT,
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
+import { TracedKmalloc } from './kmalloc/tracedKmalloc.ts';
+import { type TraceEventName, type TraceListener, Tracing } from './kmalloc/tracing.ts';
 import { adoptCpu, attachCpu, type Cpu, N_SLABS_FREED } from './memory/cpu.ts';
 import {
   createDataBuffer,
@@ -76,6 +79,8 @@ import { type PageInfo, pageInfo } from './stat/pageInfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
 import { type ZoneInfo, zoneinfo } from './stat/zoneinfo.ts';
 
+/** A function of this name of the global object is called with every heap that this thread makes or attaches to. */
+const NEW_HEAP: unique symbol = Symbol.for('modslab.newHeap') as never;
 const MIB = 2 ** 20;
 const SIZE_DEFAULT: number = 16 * MIB;
 const MAX_SIZE_DEFAULT: number = 256 * MIB;
@@ -153,6 +158,8 @@ export interface KmemCacheOptions {
 interface HeapContext extends CacheContext {
   readonly groups: GroupAllocator;
   readonly links: Links;
+  /** While somebody listens, one that tells of what it does. */
+  kmalloc: Kmalloc;
 }
 
 interface Window {
@@ -235,7 +242,7 @@ export class Heap {
   private readonly pages: FrameAllocator;
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
-  private readonly kmallocs: Kmalloc;
+  private kmallocs: Kmalloc;
   private readonly rcu: RcuCallbacks;
   private readonly areas: Vmalloc;
   private readonly context: HeapContext;
@@ -257,7 +264,13 @@ export class Heap {
     const table = new GroupTable(metadata, cpu, pages, slabifier);
     const reclaim = new Reclaim(metadata, cpu, sheaves, table);
     const groups = new GroupAllocator(metadata, cpu, data, pages, slabifier, table, reclaim, maxSize);
-    const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim);
+    const parts = [metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim] as const;
+    const kmalloc = new Kmalloc(...parts);
+    const tracing: Tracing = new Tracing(metadata, cpu, slabifier.table, (isOn) => {
+      sheaves.seal(isOn);
+      this.kmallocs = isOn ? new TracedKmalloc(tracing, kmalloc, ...parts) : kmalloc;
+      this.context.kmalloc = this.kmallocs;
+    });
     const links = new Links(metadata, cpu, data, pages, slabifier, kmalloc);
     this.metadata = metadata;
     this.data = data;
@@ -269,8 +282,9 @@ export class Heap {
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.areas = new Vmalloc(pages);
     this.kmallocMaxSize = maxSize;
-    const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links };
+    const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links, tracing };
     this.context = { ...common, table: slabifier.table, moves: new Map() };
+    (globalThis as { [NEW_HEAP]?: (heap: Heap) => void })[NEW_HEAP]?.(this);
   }
 
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
@@ -614,7 +628,7 @@ export class Heap {
 
   /** Frees a live object, which is checked at once, when no reader of any thread can hold it any more. 0 is a no-op. */
   kfreeRcu(addr: Address): void {
-    this.rcu.kfree(addr);
+    this.rcu.kfree(addr, this.kmallocs);
   }
 
   /**
@@ -731,7 +745,9 @@ export class Heap {
    * call is under way the slot may hold an odd number. Straight from a slab: a handful of Atomics.
    */
   allocInto(slotAddr: Address, size: number, gfp: GfpFlags = 0): Address {
-    return this.context.links.allocInto(slotAddr, size, gfp);
+    const { links, tracing } = this.context;
+    const run = (): Address => links.allocInto(slotAddr, size, gfp);
+    return tracing.isOn ? tracing.alloc('kmalloc', size, gfp, run) : run();
   }
 
   /**
@@ -740,7 +756,9 @@ export class Heap {
    * leaves the slot as it is. While the call is under way the slot may hold an odd number.
    */
   freeFrom(slotAddr: Address): Address {
-    return this.context.links.freeFrom(slotAddr);
+    const { links, tracing } = this.context;
+    if (!tracing.isOn) return links.freeFrom(slotAddr);
+    return tracing.freeFound('kfree', this.u32[slotAddr >>> 2] ?? 0, () => links.freeFrom(slotAddr));
   }
 
   /**
@@ -838,6 +856,25 @@ export class Heap {
     if (name !== undefined && id === 0) invalid(`there is no cache '${name}'`, name);
     for (const cache of id === 0 ? table.ready() : [id])
       this.thisCpu.clearCountersOf(cache, cachedByCpu(this.metadata, cache));
+  }
+
+  /**
+   * Calls `listener` after every operation of this thread of one kind, until the function returned is called. Not for
+   * operations with `NOWAIT` or `ATOMIC`, not for what a listener does itself. Throws `EINVAL` for an unknown event. Free of
+   * cost while nobody listens.
+   */
+  on(event: TraceEventName, listener: TraceListener): () => void {
+    this.thisCpu.checkOnline();
+    return this.context.tracing.on(event, listener);
+  }
+
+  /**
+   * Writes down every operation of this thread until `stop` is called on what it returns; `modslab/trace` makes an mtrace1 or
+   * ftrace text of the recordings of all threads.
+   */
+  record(options: RecordOptions = {}): Recording {
+    this.thisCpu.checkOnline();
+    return new Recording(this.metadata, this.context.tracing, options);
   }
 
   private bindConstructor(

@@ -53,6 +53,7 @@ import {
   H_PAGE_SHIFT,
   H_START_FRAME,
   H_WAITERS,
+  type Layout,
   LINE_WORDS,
   layoutOf,
   MAGIC,
@@ -169,6 +170,12 @@ function* stateWindows(metadata: Metadata): Iterable<Range> {
   }
 }
 
+/** The word behind the last state region. */
+function endOfStates({ stateRegions, maxFrames }: Layout): number {
+  const last = stateRegions.length - 1;
+  return Math.ceil((stateRegions[last] + maxFrames * 2 ** last) / 2 ** WORD_SHIFT);
+}
+
 function sparseSections(metadata: Metadata): SparseSection[] {
   const { m, layout } = metadata;
   const caches = cachesInUse(metadata);
@@ -195,7 +202,7 @@ function sparseSections(metadata: Metadata): SparseSection[] {
     },
     {
       start: layout.stateRegions[0] >>> WORD_SHIFT,
-      end: layout.totalBytes >>> WORD_SHIFT,
+      end: endOfStates(layout),
       used: stateWindows(metadata),
     },
   ];
@@ -209,6 +216,7 @@ function* usedRanges(metadata: Metadata): Iterable<Range> {
     yield* used;
     from = end;
   }
+  yield [from, metadata.layout.totalBytes >>> WORD_SHIFT];
 }
 
 /** All frames that somebody has. */

@@ -18,6 +18,7 @@
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
  *    16 reports of damage [A]                     20 caches merge [C]
+ *    40 places in the order of traced operations [A]   41 the heap's number in recordings [A]
  *    48 grace periods begun [A]                   49 grace periods ended [A]  (memory/rcu.ts)
  *
  * CPU record, 128 words, eight cache lines that no other CPU writes in the steady state
@@ -92,6 +93,10 @@ export const H_WAITERS = 15;
 export const H_REPORTS = 16;
 /** 1: caches that can share the slabs of kmalloc's do. */
 export const H_MERGE = 20;
+/** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
+export const H_TRACE_PLACE = 40;
+/** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */
+export const H_TRACE_HEAP = 41;
 export const H_RCU_BEGUN = 48;
 export const H_RCU_ENDED = 49;
 /** Words behind the last named one stay 0: where a cache that a CPU does not use has its empty sheaf (slab/sheaves.ts). */

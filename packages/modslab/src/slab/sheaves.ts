@@ -131,6 +131,8 @@ const FULL = 3;
 const EMPTY = 4;
 const GENERATION = 5;
 const SPARES = 6;
+/** No generation. */
+const SEALED = -1;
 const HOT_WORDS: number = 1 << HOT_SHIFT;
 const FIRST_SPARE = 7;
 const LAST_SPARE: number = HOT_WORDS - 1;
@@ -159,6 +161,7 @@ export class Sheaves implements SlabAllocator {
   /** This thread's hot words of all caches. */
   private readonly hot: Int32Array;
   private epoch: number;
+  private isSealed = false;
 
   constructor(base: SlabAllocator) {
     const { metadata, cpu } = base.frames;
@@ -428,7 +431,10 @@ export class Sheaves implements SlabAllocator {
     // What a merged cache handed out is from here on an object like the others.
     s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
     const slot = cache << HOT_SHIFT;
-    if (this.open(cache)) {
+    // An object of a cache that this CPU has not used yet is another one's, and may share a line with what that one uses:
+    // it goes home, so that it is not the first to be handed out here. From the next one on, frees are to be fast.
+    const isOpen = this.isOpen(cache);
+    if (this.open(cache) && isOpen) {
       if (this.isFull(slot)) this.makeRoom(cache, slot);
       const page = pageAt(this.metadata.layout, address >>> this.metadata.layout.pageShift);
       if (this.push(slot, page, address)) return;
@@ -524,6 +530,18 @@ export class Sheaves implements SlabAllocator {
     return this.hot[slot | GENERATION];
   }
 
+  /** While sealed, handles of caches find another generation than theirs, so every call goes the slow way. */
+  seal(isSealed: boolean): void {
+    const { hot, m, metadata } = this;
+    this.enterSlowPath();
+    this.isSealed = isSealed;
+    for (let cache = 1; cache < metadata.layout.caches; cache++) {
+      // A number is not given to another cache while this CPU has sheaves of it.
+      const generation = cacheGeneration(m[cacheAt(metadata.layout, cache) + C_STATE]);
+      if (this.isOpen(cache)) hot[(cache << HOT_SHIFT) | GENERATION] = isSealed ? SEALED : generation;
+    }
+  }
+
   /** Whether this CPU has sheaves of the cache. */
   isOpen(cache: number): boolean {
     return this.hot[(cache << HOT_SHIFT) | LIMIT] !== 0;
@@ -590,7 +608,7 @@ export class Sheaves implements SlabAllocator {
     hot[slot | MAIN] = main;
     hot[slot | FULL] = 0;
     hot[slot | EMPTY] = 0;
-    hot[slot | GENERATION] = cacheGeneration(m[descriptor + C_STATE]);
+    hot[slot | GENERATION] = this.isSealed ? SEALED : cacheGeneration(m[descriptor + C_STATE]);
     hot[slot | SPARES] = this.sparesFor(descriptor);
     hot[slot | LIMIT] = m[descriptor + C_CAPACITY];
     hot[slot | TOP] = this.bottomOf(slot, main);

@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 
-import { readMetadata, type SnapshotInfo } from './debug/snapshot.ts';
+import { readMetadata, type SnapshotInfo, SnapshotReader } from './debug/snapshot.ts';
 import type { HeapHandle } from './heap.ts';
 import { openMetadata } from './memory/metadata.ts';
 import { HeapView } from './stat/heapView.ts';
@@ -42,4 +42,19 @@ export function readView(snapshot: Uint8Array): { view: HeapView; info: Snapshot
  */
 export function viewOf(handle: HeapHandle): HeapView {
   return new HeapView(openMetadata(handle.metadata));
+}
+
+/** Reads one snapshot after the other, faster than `readView` does. A view that it gave shows what was read last. */
+export class ViewReader {
+  private readonly reader: SnapshotReader;
+
+  constructor() {
+    this.reader = new SnapshotReader();
+  }
+
+  /** Throws as `readView`. */
+  read(snapshot: Uint8Array): { view: HeapView; info: SnapshotInfo } {
+    const { metadata, info } = this.reader.read(snapshot);
+    return { view: new HeapView(metadata), info };
+  }
 }

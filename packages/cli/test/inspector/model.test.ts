@@ -265,6 +265,14 @@ describe('tables', () => {
   test('leaks of any shape are read', () => {
     assert.deepEqual(leakRows(undefined), []);
     assert.deepEqual(leakRows([1, null, 'x']), []);
+    const groups = [
+      { cache: 'point', stack: ['at make (a.js:1)', 'at main (a.js:9)'], count: 3, bytes: 120, waste: 24 },
+      { cache: 'kmalloc-64', stack: [], count: 1, bytes: 50, addresses: [64] },
+    ];
+    assert.deepEqual(leakRows(groups), [
+      { cache: 'point', stack: 'at make (a.js:1)\nat main (a.js:9)', objects: 3, bytes: 120 },
+      { cache: 'kmalloc-64', stack: 'not tracked', objects: 1, bytes: 50 },
+    ]);
   });
 });
 

@@ -91,7 +91,7 @@ export function checkCacheRequest(metadata: Metadata, request: CacheRequest): Ca
   const { name, size, align = 0, flags = 0, ctor, node = NODE_ANY } = request;
   const { m, layout } = metadata;
   if (typeof name !== 'string' || name === '') invalid('a cache needs a name');
-  if (isOwnName(name)) invalid(`names like '${name}' are kmalloc's own`, name);
+  if (isOwnName(name)) invalid(`names like '${name}' are the heap's own`, name);
   checkInteger('the size of objects', size, 1, OBJECT_SIZE_MAX);
   if (align !== 0) checkPowerOfTwo('an alignment', align, 1, 2 ** layout.pageShift);
   checkNumber('flags', flags);
@@ -307,7 +307,7 @@ export class KmemCache {
     const { table } = this.context;
     this.checkUsable();
     if (isOwnName(this.name)) {
-      throw new SlabError('EBUSY', `'${this.name}' is one of kmalloc's own caches`, undefined, this.name);
+      throw new SlabError('EBUSY', `'${this.name}' is one of the heap's own caches`, undefined, this.name);
     }
     sheaves.enterSlowPath();
     const busy = [...take(this.objects(), BUSY_NAMED_MAX)];

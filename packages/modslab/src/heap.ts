@@ -27,8 +27,9 @@ import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
 import { Recording, type RecordOptions } from './kmalloc/recording.ts';
 import {
   checkSizeClasses,
-  classesForPageSize,
+  classesUpTo,
   SIZE_CLASSES_DEFAULT,
+  SIZE_CLASSES_SLOB,
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
 import { makeStruct, type Struct, type StructFields, type StructOptions } from './kmalloc/struct.ts';
@@ -56,6 +57,7 @@ import {
   H_KMALLOC_CACHES,
   H_MERGE,
   H_REPORTS,
+  H_SLOB,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
   PAGE_SHIFT_TINY,
@@ -73,6 +75,7 @@ import { checkAddress } from './slab/object.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
+import { Slob } from './slab/slob.ts';
 import { cachedByCpu } from './stat/cacheCounters.ts';
 import { type CpuInfo, cpuInfos } from './stat/cpuInfo.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
@@ -97,6 +100,8 @@ const CACHES_MAX = 4096;
 const FRAMES_SHIFT = 10;
 /** Below 512 KiB pages are smaller than 4 KiB, so that a heap has about this many, down to 64 KiB. */
 const TINY_FRAMES_SHIFT = 7;
+/** On slob, which needs no page for each size but larger ones for larger objects: half as many, at least, of up to 4 KiB. */
+const SLOB_FRAMES_SHIFT = 5;
 
 export interface HeapOptions {
   /** Bytes at the start (default 16 MiB; with `memory`, what it has). */
@@ -123,6 +128,11 @@ export interface HeapOptions {
   dma?: { start: number; end: number };
   /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
   sizeClasses?: SizeClasses;
+  /**
+   * 'slob': objects of all sizes and caches share pages, packed in granules of 8 bytes, for heaps that are so small that
+   * memory counts more than time (slab/slob.ts). Default: 'slabifier', slabs of equal objects.
+   */
+  allocator?: 'slabifier' | 'slob';
   /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
   merge?: boolean;
   /** Options of slab debugging; this version knows '-' (none) only. */
@@ -179,6 +189,12 @@ function capacityOf(memory: HeapMemory): { bytes: number; maxBytes: number } {
   return { bytes, maxBytes: Math.max(bytes, (memory as { maxByteLength?: number }).maxByteLength ?? bytes) };
 }
 
+/** Whether caches are to lie in slob pages. */
+function checkAllocator(allocator: unknown = 'slabifier'): boolean {
+  if (allocator === 'slob' || allocator === 'slabifier') return allocator === 'slob';
+  invalid(`there is no allocator '${String(allocator)}': slabifier or slob`);
+}
+
 function checkMemory(memory: unknown): void {
   const isBuffer = memory instanceof ArrayBuffer || isShared(memory as ArrayBuffer);
   if (isBuffer || isWasmMemory(memory as HeapMemory)) return;
@@ -214,7 +230,8 @@ function resolvePageShift(options: HeapOptions, maxSize: number): number {
   if (options.pageSize === undefined) {
     const log = Math.floor(Math.log2(maxSize));
     const shift = Math.min(PAGE_SHIFT_MAX, Math.max(PAGE_SHIFT_MIN, log - FRAMES_SHIFT));
-    return Math.max(PAGE_SHIFT_TINY, Math.min(shift, log - TINY_FRAMES_SHIFT));
+    const fewest = options.allocator === 'slob' ? SLOB_FRAMES_SHIFT : TINY_FRAMES_SHIFT;
+    return Math.max(PAGE_SHIFT_TINY, Math.min(shift, log - fewest));
   }
   checkPowerOfTwo('pageSize', options.pageSize, 2 ** PAGE_SHIFT_MIN, 2 ** PAGE_SHIFT_MAX);
   return Math.log2(options.pageSize);
@@ -261,7 +278,7 @@ export class Heap {
     const data = new DataMemory(memory, metadata);
     const cpu = adopts ? adoptCpu(metadata) : attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
-    const slabifier = new Slabifier(pages);
+    const slabifier = metadata.m[H_SLOB] === 1 ? new Slob(pages) : new Slabifier(pages);
     const sheaves = sheaved(slabifier);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const maxSize = kmallocMaxSize(metadata.layout);
@@ -294,7 +311,8 @@ export class Heap {
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
   static create(options: HeapOptions = {}): Heap {
     const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
-    const { sizeClasses = SIZE_CLASSES_DEFAULT } = options;
+    const isSlob = checkAllocator(options.allocator);
+    const { sizeClasses = isSlob ? SIZE_CLASSES_SLOB : SIZE_CLASSES_DEFAULT } = options;
     checkSizeClasses(sizeClasses);
     if (memory !== undefined) checkMemory(memory);
     checkInteger('cpus', cpus, 1, CPUS_MAX);
@@ -333,6 +351,7 @@ export class Heap {
       shared,
     );
     metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
+    metadata.m[H_SLOB] = isSlob ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
     return new Heap(metadata, data, undefined, sizeClasses);
   }
@@ -937,7 +956,8 @@ const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) 
 
 /** The general caches, in ascending order: cache numbers 1, 2, 3… */
 function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeClasses): void {
-  const classes = classesForPageSize(table, 2 ** metadata.layout.pageShift);
+  const share = metadata.m[H_SLOB] === 1 ? 1 : 2;
+  const classes = classesUpTo(table, 2 ** metadata.layout.pageShift / share);
   if (classes.length >= metadata.layout.caches)
     throw new RangeError(
       `${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`,

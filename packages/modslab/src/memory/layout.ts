@@ -17,7 +17,7 @@
  *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
- *    16 reports of damage [A]                     20 caches merge [C]
+ *    16 reports of damage [A]                     20 caches merge [C]   21 slob [C]
  *    40 places in the order of traced operations [A]   41 the heap's number in recordings [A]
  *    48 grace periods begun [A]                   49 grace periods ended [A]  (memory/rcu.ts)
  *
@@ -45,6 +45,7 @@
  *     10 state shift [C]
  *     11 granules per object [C]                             64      references [A]
  *                                                            65      merged into: cache and alias, or 0 [C]
+ *                                                            72      slob: cache of its pages, or 0 [A]
  *
  * Group, 80 words and a *row*, one word a CPU: see slab/charge.ts and slab/groupTable.ts.
  *      0 state [A]                     3 name length in bytes [C]    48 … 79 name, UTF-8 [C]
@@ -93,6 +94,8 @@ export const H_WAITERS = 15;
 export const H_REPORTS = 16;
 /** 1: caches that can share the slabs of kmalloc's do. */
 export const H_MERGE = 20;
+/** 1: caches that can lie in slob pages do (slab/slob.ts). */
+export const H_SLOB = 21;
 /** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
 export const H_TRACE_PLACE = 40;
 /** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */
@@ -170,6 +173,8 @@ export const C_NAME = 32;
 export const NAME_BYTES = 128;
 export const C_REFERENCES = 64;
 export const C_MERGED = 65;
+/** The cache whose slabs the objects lie in, if they lie in slob pages (slab/granules.ts); 0: not yet any, or its own. */
+export const C_SLOB_PAGES = 72;
 
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;

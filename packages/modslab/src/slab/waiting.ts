@@ -42,6 +42,7 @@ import {
 } from '../page/page.ts';
 import type { FrameAllocator } from '../page/pageAllocator.ts';
 import { firstStateAt, stateAt } from './cacheTable.ts';
+import { freeRest } from './granules.ts';
 
 /** Makes a live object of a cache, which has been checked, wait. Throws `EDOUBLEFREE` if another thread was faster. */
 export function deferObject(frames: FrameAllocator, cache: number, address: number): void {
@@ -125,8 +126,8 @@ function collectInSlab(metadata: Metadata, rcu: Rcu, cache: number, head: number
       continue;
     }
     if (index < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = index;
+    collected += 1 + freeRest(s, states + index);
     s[states + index] = FREE;
-    collected++;
   }
   if (others) setBit(m, layout.deferredBitmap, head);
   return collected;

@@ -62,4 +62,5 @@ export type {
   SlabCounts,
 } from './slab/slabAllocator.ts';
 export { Slabifier, slabifier } from './slab/slabifier.ts';
+export { Slob, slob } from './slab/slob.ts';
 export { adoptCache } from './slab/stack.ts';

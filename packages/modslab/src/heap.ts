@@ -33,10 +33,12 @@ import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
 import { Recording, type RecordOptions } from './kmalloc/recording.ts';
 import {
   checkSizeClasses,
-  classesForPageSize,
+  classesUpTo,
   SIZE_CLASSES_DEFAULT,
+  SIZE_CLASSES_SLOB,
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
+import { makeStruct, type Struct, type StructFields, type StructOptions } from './kmalloc/struct.ts';
 import { TracedKmalloc } from './kmalloc/tracedKmalloc.ts';
 import { type TraceEventName, type TraceListener, Tracing } from './kmalloc/tracing.ts';
 import { adoptCpu, attachCpu, type Cpu, N_SLABS_FREED } from './memory/cpu.ts';
@@ -62,6 +64,7 @@ import {
   H_KMALLOC_CACHES,
   H_MERGE,
   H_REPORTS,
+  H_SLOB,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
   PAGE_SHIFT_TINY,
@@ -84,6 +87,7 @@ import { SampledSheaves } from './slab/sampledSheaves.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
+import { Slob } from './slab/slob.ts';
 import { setTrackSettings, type TrackSettings, trackSettings } from './slab/tracked.ts';
 import { cachedByCpu } from './stat/cacheCounters.ts';
 import { type CpuInfo, cpuInfos } from './stat/cpuInfo.ts';
@@ -101,11 +105,16 @@ const MAX_SIZE_DEFAULT: number = 256 * MIB;
 const ADDRESS_SPACE: number = 2 ** 32;
 const CPUS_DEFAULT = 64;
 const NODES_MAX = 64;
+/** The alignment of all objects of at least as many bytes. */
+const KMALLOC_ALIGN = 16;
+const CREATE_ATTEMPTS = 8;
 const CACHES_MAX = 4096;
 /** A heap has at least as many frames as this at its largest, unless its pages have the smallest or largest size. */
 const FRAMES_SHIFT = 10;
 /** Below 512 KiB pages are smaller than 4 KiB, so that a heap has about this many, down to 64 KiB. */
 const TINY_FRAMES_SHIFT = 7;
+/** On slob, which needs no page for each size but larger ones for larger objects: half as many, at least, of up to 4 KiB. */
+const SLOB_FRAMES_SHIFT = 5;
 
 export interface HeapOptions {
   /** Bytes at the start (default 16 MiB; with `memory`, what it has). */
@@ -132,6 +141,11 @@ export interface HeapOptions {
   dma?: { start: number; end: number };
   /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
   sizeClasses?: SizeClasses;
+  /**
+   * 'slob': objects of all sizes and caches share pages, packed in granules of 8 bytes, for heaps that are so small that
+   * memory counts more than time (slab/slob.ts). Default: 'slabifier', slabs of equal objects.
+   */
+  allocator?: 'slabifier' | 'slob';
   /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
   merge?: boolean;
   /**
@@ -193,6 +207,12 @@ function capacityOf(memory: HeapMemory): { bytes: number; maxBytes: number } {
   return { bytes, maxBytes: Math.max(bytes, (memory as { maxByteLength?: number }).maxByteLength ?? bytes) };
 }
 
+/** Whether caches are to lie in slob pages. */
+function checkAllocator(allocator: unknown = 'slabifier'): boolean {
+  if (allocator === 'slob' || allocator === 'slabifier') return allocator === 'slob';
+  invalid(`there is no allocator '${String(allocator)}': slabifier or slob`);
+}
+
 function checkMemory(memory: unknown): void {
   const isBuffer = memory instanceof ArrayBuffer || isShared(memory as ArrayBuffer);
   if (isBuffer || isWasmMemory(memory as HeapMemory)) return;
@@ -228,7 +248,8 @@ function resolvePageShift(options: HeapOptions, maxSize: number): number {
   if (options.pageSize === undefined) {
     const log = Math.floor(Math.log2(maxSize));
     const shift = Math.min(PAGE_SHIFT_MAX, Math.max(PAGE_SHIFT_MIN, log - FRAMES_SHIFT));
-    return Math.max(PAGE_SHIFT_TINY, Math.min(shift, log - TINY_FRAMES_SHIFT));
+    const fewest = options.allocator === 'slob' ? SLOB_FRAMES_SHIFT : TINY_FRAMES_SHIFT;
+    return Math.max(PAGE_SHIFT_TINY, Math.min(shift, log - fewest));
   }
   checkPowerOfTwo('pageSize', options.pageSize, 2 ** PAGE_SHIFT_MIN, 2 ** PAGE_SHIFT_MAX);
   return Math.log2(options.pageSize);
@@ -278,7 +299,7 @@ export class Heap {
     const data = new DataMemory(memory, metadata);
     const cpu = adopts ? adoptCpu(metadata) : attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
-    const slabifier = new Slabifier(pages);
+    const slabifier = metadata.m[H_SLOB] === 1 ? new Slob(pages) : new Slabifier(pages);
     const sheaves = metadata.m[H_KFENCE_OBJECTS] === 0 ? sheaved(slabifier) : new SampledSheaves(slabifier);
     const debugging = new DebugAllocator(sheaves, 'debug', 0);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
@@ -316,7 +337,8 @@ export class Heap {
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
   static create(options: HeapOptions = {}): Heap {
     const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
-    const { sizeClasses = SIZE_CLASSES_DEFAULT } = options;
+    const isSlob = checkAllocator(options.allocator);
+    const { sizeClasses = isSlob ? SIZE_CLASSES_SLOB : SIZE_CLASSES_DEFAULT } = options;
     checkSizeClasses(sizeClasses);
     if (memory !== undefined) checkMemory(memory);
     checkInteger('cpus', cpus, 1, CPUS_MAX);
@@ -355,6 +377,7 @@ export class Heap {
     storeDebugOption(metadata, debug);
     storeKfence(metadata, options.kfence);
     metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
+    metadata.m[H_SLOB] = isSlob ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
     return new Heap(metadata, data, undefined, sizeClasses);
   }
@@ -517,6 +540,43 @@ export class Heap {
     const bytes = encodeText(text);
     this.viewsOf(addr, bytes.length).u8.set(bytes, addr);
     return bytes.length;
+  }
+
+  /**
+   * Typed accessors over addresses: `const P = heap.struct({ x: 'f64', id: 'u32', pos: ['f32', 3], inner: Other })`, then
+   * `P.alloc()`, `P.x(addr)`, `P.setX(addr, v)`, `P.pos(addr, i)`, `P.inner(addr)` (an address), `P.size`. Laid out as C does. An
+   * access makes no object and checks nothing but an array's index. Throws `TypeError`, `RangeError`, `EINVAL`.
+   */
+  struct<const F extends StructFields>(fields: F, options: StructOptions = {}): Struct<F> {
+    this.thisCpu.checkOnline();
+    const { cache, align = 1 } = options;
+    checkPowerOfTwo('an alignment', align, 1, this.pageSize);
+    return makeStruct(this.data, fields, align, (size, aligned) => {
+      const from = cache === undefined ? undefined : this.cacheOfStruct(cache, size, aligned);
+      if (from !== undefined) return { alloc: (gfp) => from.alloc(gfp), free: (addr) => from.free(addr) };
+      const isPlain = aligned <= KMALLOC_ALIGN;
+      return {
+        alloc: isPlain ? (gfp) => this.kmalloc(size, gfp) : (gfp) => this.kmallocAligned(size, aligned, gfp),
+        free: (addr) => this.kfree(addr),
+      };
+    });
+  }
+
+  /** A cache that this thread opens if another has created it, or is faster at this moment. */
+  private cacheOfStruct(name: string, size: number, align: number): KmemCache {
+    const { table } = this.slabifier;
+    // Two threads that create it at the same instant may make each other withdraw: both try again.
+    for (let attempt = 1; table.find(name) === 0; attempt++) {
+      try {
+        return this.createCache({ name, size, align });
+      } catch (error) {
+        if (attempt === CREATE_ATTEMPTS) throw error;
+      }
+    }
+    const cache = this.cache(name);
+    if (cache.size !== size)
+      invalid(`objects of cache '${name}' have ${cache.size} bytes, the struct ${size}`, name);
+    return cache;
   }
 
   /** Allocates `size` bytes, 0 … `kmallocMaxSize`; 0 without memory. O(1), no Atomics on the fast path. */
@@ -1008,7 +1068,8 @@ const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) 
 
 /** The general caches, in ascending order: cache numbers 1, 2, 3… */
 function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeClasses): void {
-  const classes = classesForPageSize(table, 2 ** metadata.layout.pageShift);
+  const share = metadata.m[H_SLOB] === 1 ? 1 : 2;
+  const classes = classesUpTo(table, 2 ** metadata.layout.pageShift / share);
   if (classes.length >= metadata.layout.caches)
     throw new RangeError(
       `${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`,

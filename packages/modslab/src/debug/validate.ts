@@ -69,6 +69,7 @@ import {
   CLAIM_PENDING,
   CLAIM_TAIL,
   CLAIM_USED,
+  CONTINUED,
   COUNT_MASK,
   cacheOf,
   FREE,
@@ -103,6 +104,7 @@ import { codeOf, type DebugAllocator } from '../slab/debugAllocator.ts';
 import { describesSlab, framesOfSlab } from '../slab/describe.ts';
 import { SLAB, SLAB_DEBUG } from '../slab/flags.ts';
 import { slabGeometry } from '../slab/geometry.ts';
+import { forEachHead, granuleStatesAt, isSlob, lengthAt, slabsOf } from '../slab/granules.ts';
 import { GROUP_DYING, groupStatus } from '../slab/groupState.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
@@ -497,6 +499,7 @@ export class Validator {
     const states = firstStateAt(m, descriptor, head);
     const objects = m[descriptor + C_OBJECTS];
     const count = claim & COUNT_MASK;
+    const slob = isSlob(metadata, cache);
     let free = 0;
     let first = objects;
     for (let index = objects - 1; index >= 0; index--) {
@@ -508,6 +511,9 @@ export class Validator {
         // While others run, one of them may be about to set it.
         if (!hasBit(m, metadata.layout.deferredBitmap, head) && this.aloneAs() !== undefined)
           return problem('ESLAB', `object ${index} waits for a grace period, but the slab's bit is clear`);
+      } else if (state === CONTINUED && slob) {
+        if (index === 0 || s[states + index - 1] === FREE)
+          return problem('ESLAB', `granule ${index} continues an object that is not there`);
       } else if (state !== CACHED && state !== RELEASING && state !== PENDING && !isLive(state)) {
         return problem('ESLAB', `object ${index} has state ${state}, which means nothing`);
       }
@@ -515,6 +521,8 @@ export class Validator {
     if (free !== count) return problem('ECOUNT', `counts ${count} free objects, but ${free} are`);
     if (first < m[page + PAGE_FIRST_FREE])
       return problem('ESLAB', `object ${first} is free below the first-free hint`);
+    const stray = slob ? this.lookAtRuns(head, cache) : undefined;
+    if (stray !== undefined) return problem('ESLAB', stray);
     for (let pfn = head; pfn < head + framesOfSlab(m, descriptor); pfn++) {
       if (!describesSlab(metadata, descriptor, head, pfn))
         return problem('ESLAB', `frame ${pfn} describes another slab`);
@@ -530,6 +538,23 @@ export class Validator {
     return count === 0 && bit && !pending
       ? problem('EPARTIAL', 'is full, but its partial bit is set')
       : undefined;
+  }
+
+  /** What is wrong with an object of a page that caches share: each is of a cache that lies there, and as long as its objects. */
+  private lookAtRuns(head: number, pages: number): string | undefined {
+    const { m, s, metadata } = this;
+    const states = granuleStatesAt(metadata.layout, head);
+    let wrong: string | undefined;
+    forEachHead(metadata, head, (granule, state, owner) => {
+      const descriptor = cacheAt(metadata.layout, owner);
+      const isNamed = owner > 0 && owner < metadata.layout.caches && slabsOf(metadata, owner) === pages;
+      const length = lengthAt(s, states + granule);
+      if (!isNamed)
+        wrong = `the object at granule ${granule} is of cache ${owner}, which is not in such pages`;
+      else if (isLive(state) && length !== m[descriptor + C_STRIDE] >>> GRANULE_SHIFT)
+        wrong = `the object at granule ${granule} has ${length} granules, those of its cache others`;
+    });
+    return wrong;
   }
 
   /** A set partial bit stands for a slab of its cache. */
@@ -736,10 +761,11 @@ export class Validator {
   ): Finding {
     const { m, s, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
+    const slabs = slabsOf(metadata, cache);
     for (const entry of entries) {
       if (entry === 0) continue;
       const page = pageAt(metadata.layout, headOf(m, descriptor, entry));
-      if (kindOf(m[page + PAGE_FLAGS]) !== KIND_SLAB || cacheOf(m[page + PAGE_FLAGS]) !== cache) {
+      if (kindOf(m[page + PAGE_FLAGS]) !== KIND_SLAB || cacheOf(m[page + PAGE_FLAGS]) !== slabs) {
         return problem('ESHEAF', `${hex(addressOf(entry))} is in no slab of the cache`);
       }
       const state = s[stateAt(m, descriptor, entry)];

@@ -19,6 +19,7 @@ import type { DataMemory } from '../memory/data.ts';
 import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
 import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import {
+  C_ALIGN,
   C_FRAMES,
   C_STRIDE,
   cacheAt,
@@ -54,6 +55,7 @@ import { type CacheTable, usableBytes } from '../slab/cacheTable.ts';
 import type { Charges } from '../slab/charge.ts';
 import { debugContextOf, wasCompleted } from '../slab/debugAllocator.ts';
 import { SLAB, type SlabFlags } from '../slab/flags.ts';
+import { isSlob } from '../slab/granules.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
@@ -230,12 +232,19 @@ export class Kmalloc {
     this.checkSize(size);
     checkPowerOfTwo('an alignment', align, 1, ALIGNMENT_MAX);
     checkGfp(gfp);
-    const index = this.classes.findIndex((stride) => stride >= size && stride % align === 0);
+    const index = this.classes.findIndex((stride, i) => stride >= size && this.alignmentOf(i) >= align);
     if (index >= 0) return this.kmalloc(this.classes[index], gfp);
     const pageSize = 2 ** this.pageShift;
     return this.allocateWith(gfp, () =>
       this.allocateLarge(size, Math.max(1, align / pageSize), gfp, NODE_ANY),
     );
+  }
+
+  /** What the objects of a class are aligned to: slabs begin on page frames, so to whatever divides their stride. */
+  private alignmentOf(index: number): number {
+    const { m, metadata } = this;
+    const stride = this.classes[index];
+    return isSlob(metadata, index + 1) ? m[cacheAt(metadata.layout, index + 1) + C_ALIGN] : stride & -stride;
   }
 
   /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. From class to class: no Atomics. */

@@ -12,6 +12,7 @@ import { C_ALIGN, cacheAt, H_KMALLOC_CACHES } from '../memory/layout.ts';
 import { usableBytes } from '../slab/cacheTable.ts';
 import { DerivedSlabAllocator } from '../slab/deriveSlabAllocator.ts';
 import { SLAB } from '../slab/flags.ts';
+import { isSlob } from '../slab/granules.ts';
 import type { CacheSpec, SlabAllocator } from '../slab/slabAllocator.ts';
 import { refuseStack } from '../slab/stack.ts';
 
@@ -24,7 +25,8 @@ export function fittingKmallocCache(allocator: SlabAllocator, size: number, alig
   for (let cache = 1; cache <= m[H_KMALLOC_CACHES]; cache++) {
     const stride = usableBytes(m, cacheAt(layout, cache));
     // Slabs begin on page frames, so objects are aligned to whatever divides their stride.
-    if (stride >= size && (align <= m[cacheAt(layout, cache) + C_ALIGN] || stride % align === 0))
+    const begins = m[cacheAt(layout, cache) + C_ALIGN] >= align;
+    if (stride >= size && (begins || (stride % align === 0 && !isSlob(allocator.frames.metadata, cache))))
       return cache;
   }
   return 0;

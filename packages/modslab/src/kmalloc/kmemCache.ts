@@ -34,6 +34,7 @@ import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.
 import { forEachSlab } from '../slab/count.ts';
 import { debugFlagsFor } from '../slab/debugOption.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
+import { liveRuns } from '../slab/granules.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray, CacheSpec, MoveObject } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
@@ -85,9 +86,9 @@ export interface CacheRequest {
   usersize?: number;
 }
 
-/** Whether a name is one of those that kmalloc gives its caches, those of the DMA zone, of groups and of pools included. */
-function isKmallocName(name: string): boolean {
-  return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\d+)?)-\d+$/.test(name);
+/** Whether a name is one that the heap gives its own caches: kmalloc's, of all kinds, and those of slob pages. */
+function isOwnName(name: string): boolean {
+  return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\d+)?)-\d+$|^slob-pages(-dma)?(-reclaimable)?$/.test(name);
 }
 
 /** Checks a request, with an error for anything that cannot be meant. */
@@ -95,7 +96,7 @@ export function checkCacheRequest(metadata: Metadata, request: CacheRequest): Ca
   const { name, size, align = 0, flags = 0, ctor, node = NODE_ANY } = request;
   const { m, layout } = metadata;
   if (typeof name !== 'string' || name === '') invalid('a cache needs a name');
-  if (isKmallocName(name)) invalid(`names like '${name}' are kmalloc's own`, name);
+  if (isOwnName(name)) invalid(`names like '${name}' are the heap's own`, name);
   checkInteger('the size of objects', size, 1, OBJECT_SIZE_MAX);
   if (align !== 0) checkPowerOfTwo('an alignment', align, 1, 2 ** layout.pageShift);
   checkNumber('flags', flags);
@@ -318,8 +319,8 @@ export class KmemCache {
     const { sheaves } = this;
     const { table } = this.context;
     this.checkUsable();
-    if (isKmallocName(this.name)) {
-      throw new SlabError('EBUSY', `'${this.name}' is one of kmalloc's own caches`, undefined, this.name);
+    if (isOwnName(this.name)) {
+      throw new SlabError('EBUSY', `'${this.name}' is one of the heap's own caches`, undefined, this.name);
     }
     sheaves.enterSlowPath();
     const busy = [...take(this.objects(), BUSY_NAMED_MAX)];
@@ -362,6 +363,7 @@ export class KmemCache {
   private *liveObjects(): Iterable<Address> {
     const { m, s, layout } = this.context.metadata;
     const descriptor = cacheAt(layout, this.id);
+    yield* liveRuns(this.context.metadata, this.id);
     const heads: number[] = [];
     forEachSlab(this.context.metadata, (head, cache) => {
       if (cache === this.id) heads.push(head);

@@ -63,6 +63,7 @@ import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import { stateAt } from '../slab/cacheTable.ts';
 import { makeInactive } from '../slab/debugObject.ts';
 import { SLAB_DEBUG } from '../slab/flags.ts';
+import { headOfRun } from '../slab/granules.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
@@ -294,7 +295,7 @@ export class Links {
     if (cacheOf(flags) !== 0) {
       const index = Math.floor((slotAddr - (m[page + PAGE_BASE] >>> 0)) / m[page + PAGE_STRIDE]);
       const objects = m[cacheAt(metadata.layout, cacheOf(flags)) + C_OBJECTS];
-      isIn = index >= 0 && index < objects && isLive(s[m[page + PAGE_STATES] + index]);
+      isIn = index >= 0 && index < objects && isLive(s[headOfRun(s, m[page + PAGE_STATES] + index)]);
     }
     if (!isIn) throw new SlabError('EFAULT', `the slot at ${hex(slotAddr)} lies in no live object`, slotAddr);
     return slotAddr >>> 2;

@@ -17,7 +17,7 @@
  *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
- *    16 reports of damage [A]                     20 caches merge [C]
+ *    16 reports of damage [A]                     20 caches merge [C]   21 slob [C]
  *    64 … 223 slab debugging: 64 length of the option in bytes [C]   65 flags of large objects [C]   66 seconds of birth [C]
  *       67 stack depth [A]   68 every how many-th allocation is tracked [A]   69 stack depot: next free word [A]
  *       70 generations given [A]   71 … 75 fault injection [A]   76 … 78 sampling [C]
@@ -52,6 +52,7 @@
  *                                                            66      granules before the first object [C]
  *                                                            67      an object's track, from its first byte, or 0 [C]
  *                                                            68 … 71 tracked: live, peak, bytes asked for, peak [A]
+ *                                                            72      slob: cache of its pages, or 0 [A]
  *
  * Group, 80 words and a *row*, one word a CPU: see slab/charge.ts and slab/groupTable.ts.
  *      0 state [A]                     3 name length in bytes [C]    48 … 79 name, UTF-8 [C]
@@ -123,6 +124,8 @@ export const H_KFENCE_OBJECTS = 78;
 export const H_SITE_SEED = 79;
 export const H_DEBUG_TEXT = 96;
 export const DEBUG_TEXT_BYTES = 512;
+/** 1: caches that can lie in slob pages do (slab/slob.ts). */
+export const H_SLOB = 21;
 /** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
 export const H_TRACE_PLACE = 40;
 /** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */
@@ -207,6 +210,8 @@ export const C_TRACKED_LIVE = 68;
 export const C_TRACKED_PEAK = 69;
 export const C_TRACKED_BYTES = 70;
 export const C_TRACKED_BYTES_PEAK = 71;
+/** The cache whose slabs the objects lie in, if they lie in slob pages (slab/granules.ts); 0: not yet any, or its own. */
+export const C_SLOB_PAGES = 72;
 
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;

@@ -48,6 +48,7 @@ import {
   C_REFERENCES,
   C_SIZE,
   C_SLAB_SHIFT,
+  C_SLOB_PAGES,
   C_STATE_SHIFT,
   C_STATES,
   C_STRIDE,
@@ -73,8 +74,9 @@ import type { Metadata } from '../memory/metadata.ts';
 import { decodeText, encodeText } from '../memory/text.ts';
 import { cacheOf, PAGE_FLAGS } from '../page/page.ts';
 import type { Address, CacheSpec } from './cacheSpec.ts';
-import { SLAB_DEBUG, SLAB_OWN_ALLOCATOR } from './flags.ts';
+import { SLAB_DEBUG, SLAB_OWN_ALLOCATOR, SLAB_SLOB } from './flags.ts';
 import { slabGeometry } from './geometry.ts';
+import { hasRuns } from './granules.ts';
 
 export const CACHE_NONE = 0;
 export const CACHE_CREATING = 1;
@@ -131,6 +133,8 @@ export interface DebugCacheAllocator extends CacheAllocator {
   releaseStale(): void;
   explain(error: unknown): void;
 }
+/** The highest number of a cache that can have its objects in slob pages, where they name it in a byte. */
+const SLOB_CACHE_MAX = 255;
 
 /** The descriptors of a heap, as one CPU works on them. */
 export class CacheTable {
@@ -360,7 +364,7 @@ export class CacheTable {
     );
   }
 
-  /** Whether nothing of a DYING cache is left: no slab, no sheaf that a CPU or a barn has. */
+  /** Whether nothing of a DYING cache is left: no slab, no sheaf that a CPU or a barn has, no object in a shared page. */
   private isGone(id: number): boolean {
     const { m, metadata } = this;
     const { layout } = metadata;
@@ -371,21 +375,22 @@ export class CacheTable {
     for (let pfn = layout.startFrame; pfn < layout.maxFrames; pfn++) {
       if (cacheOf(m[pageAt(layout, pfn) + PAGE_FLAGS]) === id) return false;
     }
-    return true;
+    return !hasRuns(metadata, id);
   }
 
   private fillIn(id: number, spec: CacheSpec, name: Uint8Array): void {
     const { m, metadata } = this;
     const { layout } = metadata;
     const cache = cacheAt(layout, id);
-    const geometry = slabGeometry(spec.size, spec.align, spec.flags, layout.pageShift);
+    const flags = id > SLOB_CACHE_MAX ? spec.flags & ~SLAB_SLOB : spec.flags;
+    const geometry = slabGeometry(spec.size, spec.align, flags, layout.pageShift);
     m[cache + C_SIZE] = spec.size;
     m[cache + C_STRIDE] = geometry.stride;
     m[cache + C_ALIGN] = geometry.align;
     m[cache + C_LEFT] = geometry.left >>> GRANULE_SHIFT;
     m[cache + C_TRACK] = geometry.track;
     m.fill(0, cache + C_TRACKED_LIVE, cache + C_TRACKED_BYTES_PEAK + 1);
-    m[cache + C_FLAGS] = spec.flags;
+    m[cache + C_FLAGS] = flags;
     m[cache + C_FRAMES] = geometry.frames;
     m[cache + C_OBJECTS] = geometry.objects;
     m[cache + C_RECIPROCAL] = geometry.reciprocal;
@@ -402,6 +407,7 @@ export class CacheTable {
     m[cache + C_USER_SIZE] = spec.usersize;
     m[cache + C_REFERENCES] = 1;
     m[cache + C_MERGED] = spec.merged ?? 0;
+    m[cache + C_SLOB_PAGES] = 0;
     for (let i = 0; i < PARKED_MAX; i++) m[cache + C_PARKED + i] = 0;
     m[cache + C_NAME_LENGTH] = name.length;
     metadata.s.set(name, (cache + C_NAME) << WORD_SHIFT);

@@ -91,9 +91,8 @@ export const SLAB_OWN_ALLOCATOR: number = 1 << 21;
 export const SLAB_WHOLE_PAGES: number = 1 << 22;
 /** In a descriptor: no slab of it has more than one frame (page/vmallocPageAllocator.ts). */
 export const SLAB_SINGLE_FRAME: number = 1 << 23;
-
-/** Caches whose objects never pass through sheaves: those of groups, and those with debug derivations. */
-export const SLAB_NO_SHEAVES: number = SLAB.ACCOUNT | SLAB_DEBUG;
+/** In a descriptor: its objects lie in pages that caches share (slab/slob.ts). */
+export const SLAB_SLOB: number = 1 << 24;
 
 /** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
 export const SLAB_SUPPORTED: number =

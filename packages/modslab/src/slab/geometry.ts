@@ -14,7 +14,7 @@
 
 import { assert } from '../memory/assert.ts';
 import { GRANULE_SHIFT, PAGE_SHIFT_MIN } from '../memory/layout.ts';
-import { SLAB, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
+import { SLAB, SLAB_SINGLE_FRAME, SLAB_SLOB, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
 import { objectLayout } from './objectLayout.ts';
 
 /** Largest order of a slab with several objects; what the reciprocal is exact for. */
@@ -99,8 +99,36 @@ function orderOf(stride: number, left: number, pageSize: number, orderMax: numbe
   return (run - stride) / run < least ? -1 : best;
 }
 
+/**
+ * A cache in slob pages (slab/granules.ts): its slabs' "objects" are granules, the stride is that of a run of them. Powers of
+ * two are aligned to themselves, as in slabs of equal objects.
+ */
+function slobGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {
+  const slabShift = pageShift - GRANULE_SHIFT;
+  const stride = Math.ceil(size / 2 ** GRANULE_SHIFT) * 2 ** GRANULE_SHIFT;
+  const natural = (size & (size - 1)) === 0 ? size : 0;
+  return {
+    stride,
+    align: Math.max(natural, alignmentOf(size, align, flags)),
+    left: 0,
+    track: 0,
+    order: 0,
+    frames: 1,
+    objects: 2 ** slabShift,
+    granules: 1,
+    reciprocal: 2 ** (slabShift + 1),
+    reciprocalShift: slabShift + 1,
+    slabShift,
+    offsetMask: 2 ** slabShift - 1,
+    stateRegion: slabShift,
+    stateShift: slabShift,
+    capacity: sheafCapacity(stride, pageShift),
+  };
+}
+
 /** Lays out slabs for objects of `size` bytes. */
 export function slabGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {
+  if ((flags & SLAB_SLOB) !== 0) return slobGeometry(size, align, flags, pageShift);
   const pageSize = 2 ** pageShift;
   const alignment = alignmentOf(size, align, flags);
   const { stride, left, track } = objectLayout(size, alignment, flags, pageSize);

@@ -102,6 +102,7 @@ import {
   CLAIM_OWNER,
   CLAIM_PENDING,
   CLAIM_USED,
+  CONTINUED,
   COUNT_MASK,
   cacheOf,
   FREE,
@@ -142,11 +143,20 @@ import { initializeSlab } from './debugObject.ts';
 import { debugFlagsFor } from './debugOption.ts';
 import { describeSlab, framesOfSlab } from './describe.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB, SLAB_DEBUG, SLAB_LOCAL_PAGES, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES } from './flags.ts';
+import {
+  SLAB,
+  SLAB_DEBUG,
+  SLAB_LOCAL_PAGES,
+  SLAB_SINGLE_FRAME,
+  SLAB_WHOLE_PAGES,
+  type SlabFlags,
+} from './flags.ts';
 import { slabGeometry } from './geometry.ts';
+import { clearNames, freeRest, isSlob, slabsOf } from './granules.ts';
 import { checkObject } from './object.ts';
 import { PageSources } from './pageSources.ts';
 import { shuffle } from './randomized.ts';
+import { Runs } from './runs.ts';
 import type {
   Address,
   AddressArray,
@@ -192,6 +202,8 @@ export class Slabifier implements SlabAllocator {
   private readonly data: DataMemory;
   /** What this CPU's charges to groups go through. */
   readonly charges: Charges;
+  /** Takes objects out of pages that caches share. */
+  private readonly runs: Runs;
   private readonly mine: number;
   /** The node that the next slab of a `MEM_SPREAD` cache is made on. */
   private spread: number;
@@ -222,6 +234,12 @@ export class Slabifier implements SlabAllocator {
     this.last = new Int32Array(metadata.layout.caches);
     this.table = table ?? cacheTableOf(metadata, cpu);
     this.charges = new Charges(metadata, cpu);
+    this.runs = new Runs(pages.frames, this);
+  }
+
+  /** Flags that every cache on this page allocator has. */
+  protected get impliedFlags(): SlabFlags {
+    return this.sources.implied;
   }
 
   create(spec: CacheSpec): number {
@@ -256,10 +274,13 @@ export class Slabifier implements SlabAllocator {
 
   /** One object straight from a slab, through the scratch sheaf. Cost: two compare-and-swaps. */
   allocNode(cache: number, gfp: GfpFlags, node: number): Address {
-    const { m, s, cpu } = this;
-    const { scratch } = cpu;
-    if (!this.fillScratch(cache, gfp, node)) return 0;
-    const at = scratch + (1 << PAIR_SHIFT);
+    return this.fillScratch(cache, gfp, node) ? this.takeScratch() : 0;
+  }
+
+  /** Makes the object in the scratch sheaf a live one, which the caller has. */
+  private takeScratch(): Address {
+    const { m, s } = this;
+    const at = this.cpu.scratch + (1 << PAIR_SHIFT);
     const entry = m[at];
     s[m[at + 1]] = LIVE;
     m[at] = 0;
@@ -318,15 +339,16 @@ export class Slabifier implements SlabAllocator {
     return true;
   }
 
+  /** One object, of a cache in slob pages, from a page below frame `limit`; 0 if none has room. For compaction. */
+  allocBelow(cache: number, limit: number): Address {
+    const at = this.cpu.scratch + (1 << PAIR_SHIFT);
+    return this.runs.fillBelow(cache, at, limit) ? this.takeScratch() : 0;
+  }
+
   /** One object of the slab at frame `head`; 0 if it has none, or somebody holds it. For compaction. */
   allocFrom(cache: number, head: number): Address {
-    const { m, s, cpu } = this;
-    if (!this.claim(head, cache) || this.take(cache, head, cpu.scratch, 0, 1) === 0) return 0;
-    const at = cpu.scratch + (1 << PAIR_SHIFT);
-    const entry = m[at];
-    s[m[at + 1]] = LIVE;
-    m[at] = 0;
-    return addressOf(entry);
+    if (!this.claim(head, cache) || this.take(cache, head, this.cpu.scratch, 0, 1) === 0) return 0;
+    return this.takeScratch();
   }
 
   allocBulk(cache: number, out: AddressArray, n: number, gfp: GfpFlags): number {
@@ -368,6 +390,7 @@ export class Slabifier implements SlabAllocator {
   fill(cache: number, sheaf: number, have: number, want: number, gfp: GfpFlags, askedNode: number): number {
     this.cpu.count(N_REFILL);
     const node = this.nodeFor(cache, gfp, askedNode);
+    if (isSlob(this.metadata, cache)) return this.fillRuns(cache, sheaf, have, want, gfp, node);
     let n = have;
     const hint = this.last[cache];
     if (hint !== 0 && node === NODE_ANY && this.claim(hint, cache))
@@ -382,9 +405,25 @@ export class Slabifier implements SlabAllocator {
     return n;
   }
 
-  drain(cache: number, sheaf: number, from: number, to: number): void {
+  /** `fill` of a cache whose objects lie in pages that caches share. */
+  private fillRuns(
+    cache: number,
+    sheaf: number,
+    have: number,
+    want: number,
+    gfp: GfpFlags,
+    node: number,
+  ): number {
+    const flags = this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS];
+    const spread = node === NODE_ANY ? this.spreadNode(flags) : NODE_ANY;
+    const n = spread === NODE_ANY ? have : this.runs.fill(cache, sheaf, have, want, gfp, spread);
+    return n < want ? this.runs.fill(cache, sheaf, n, want, gfp, node) : n;
+  }
+
+  drain(of: number, sheaf: number, from: number, to: number): void {
     const { m } = this;
     this.cpu.count(N_FLUSH);
+    const cache = slabsOf(this.metadata, of);
     const descriptor = cacheAt(this.metadata.layout, cache);
     for (let i = from; i <= to; i++) {
       const entry = m[sheaf + (i << PAIR_SHIFT)];
@@ -456,8 +495,9 @@ export class Slabifier implements SlabAllocator {
   shrink(cache: number, move?: MoveObject): number {
     if (!this.knowsPages(cache)) return 0;
     const before = this.cpu.counted(N_SLABS_FREED);
-    this.releaseEmpty(cache);
-    if (move !== undefined && compact(this, cache, move) > 0) this.releaseEmpty(cache);
+    const slabs = slabsOf(this.metadata, cache);
+    this.releaseEmpty(slabs);
+    if (move !== undefined && compact(this, cache, move) > 0) this.releaseEmpty(slabs);
     return this.cpu.counted(N_SLABS_FREED) - before;
   }
 
@@ -583,8 +623,9 @@ export class Slabifier implements SlabAllocator {
       if (entry === 0 || entry >>> shift !== slab) continue;
       const state = m[at + 1];
       // FREE already: a second free of the object that raced with the first. Count it once.
-      if (s[state] !== FREE) {
+      if (s[state] !== FREE && s[state] !== CONTINUED) {
         if (state - first < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = state - first;
+        if (s[state + 1] === CONTINUED) count += freeRest(s, state);
         s[state] = FREE;
         count++;
       }
@@ -676,8 +717,8 @@ export class Slabifier implements SlabAllocator {
       if (s[states + index] !== PENDING) continue;
       if (index < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = index;
       this.forgetPending(first + Math.imul(index, m[descriptor + C_GRANULES]));
+      collected += 1 + freeRest(s, states + index);
       s[states + index] = FREE;
-      collected++;
     }
     if (others) Atomics.or(m, page + PAGE_CLAIM, CLAIM_PENDING);
     return collected;
@@ -888,7 +929,7 @@ export class Slabifier implements SlabAllocator {
     let count = 0;
     for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
       if (s[states + index] === FREE) count++;
-      if (isState(s[states + index])) continue;
+      if (isState(s[states + index]) || this.continues(cache, states, index)) continue;
       this.freeze(cache, head);
       return;
     }
@@ -896,6 +937,12 @@ export class Slabifier implements SlabAllocator {
     // It may have died while it collected pending objects, the bit cleared already: look again.
     Atomics.or(m, page + PAGE_CLAIM, CLAIM_PENDING);
     this.letGo(cache, head, count, false);
+  }
+
+  /** Whether a granule of a page that caches share belongs to the object before it. */
+  private continues(cache: number, states: number, index: number): boolean {
+    const { s } = this;
+    return s[states + index] === CONTINUED && isSlob(this.metadata, cache) && s[states + index - 1] !== FREE;
   }
 
   /** Makes this CPU the owner of a claim word whose owner is dead. Only PENDING can change meanwhile, and only once. */
@@ -1001,6 +1048,7 @@ export class Slabifier implements SlabAllocator {
   releaseSlab(cache: number, head: number): void {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
+    if (isSlob(metadata, cache)) clearNames(metadata, head);
     killPoint('slab.unpublished');
     if (this.last[cache] === head) this.last[cache] = 0;
     const pages = this.sources.of(m[descriptor + C_FLAGS]);

@@ -52,6 +52,7 @@ import type { FrameAllocator } from '../page/pageAllocator.ts';
 import { firstEntryOf, firstStateAt, stateAt } from './cacheTable.ts';
 import { makeInactive } from './debugObject.ts';
 import { SLAB_DEBUG } from './flags.ts';
+import { freeRest } from './granules.ts';
 
 /** Makes a live object of a cache, which has been checked, wait. Throws `EDOUBLEFREE` if another thread was faster. */
 export function deferObject(frames: FrameAllocator, cache: number, address: number): void {
@@ -139,8 +140,8 @@ function collectInSlab(frames: FrameAllocator, cache: number, head: number): num
     if (index < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = index;
     if (isDebugged)
       makeInactive(metadata, frames.data, cache, addressOf(first + index * m[descriptor + C_GRANULES]));
+    collected += 1 + freeRest(s, states + index);
     s[states + index] = FREE;
-    collected++;
   }
   if (others) setBit(m, layout.deferredBitmap, head);
   return collected;

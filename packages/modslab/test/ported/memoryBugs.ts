@@ -42,7 +42,7 @@ export class Program {
   constructor(mode: Mode) {
     const { debug } = mode;
     this.isChecked = mode.checked;
-    this.heap = Heap.create({ size: 2 ** 23, maxSize: 2 ** 23, pageSize: 4096, debug });
+    this.heap = Heap.create({ debug });
     this.heap.onReport(() => {});
   }
 
@@ -329,7 +329,7 @@ export const SECURITY: readonly Bug[] = [
 
 export const SECURITY_SIZES: readonly number[] = [8, 4096, 262_144];
 
-const LARGE = 40_000;
+const LARGE = 200_000;
 
 const memset =
   (length: number): Bug['run'] =>

@@ -17,6 +17,7 @@ const SHARES: readonly (readonly [number, number])[] = [
   [1024, 0.98],
   [2048, 1],
 ];
+const SLOB: HeapOptions = { allocator: 'slob' };
 const SEEDS = 8;
 const STEPS = 20_000;
 
@@ -74,13 +75,13 @@ function shares(options: HeapOptions & { size: number }, seed: number): [number,
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 for (const size of [65_536, 131_072, 262_144, 524_288, 1_048_576]) {
-  for (const pageSize of [undefined, 4096]) {
-    const options = pageSize === undefined ? { size } : { size, pageSize };
+  for (const more of [{}, { pageSize: 4096 }, SLOB, { ...SLOB, pageSize: 4096 }]) {
+    const options: HeapOptions & { size: number } = { size, ...more };
     const all = Array.from({ length: SEEDS }, (_, seed) => shares(options, seed + 1));
     const mean = (index: 0 | 1): number => all.reduce((sum, each) => sum + each[index], 0) / SEEDS;
     const actual = Heap.create({ ...options, maxSize: size, cpus: 2 }).pageSize;
     console.log(
-      `${size / 1024} KiB, pages of ${actual}${pageSize === undefined ? ' (default)' : ''}: ` +
+      `${size / 1024} KiB, ${options.allocator ?? 'slabifier'}, pages of ${actual}: ` +
         `${percent(mean(0))} at the first refusal, ${percent(mean(1))} at best`,
     );
   }

@@ -101,9 +101,6 @@ export function cachesPanel(onChoose: (cache: number) => void): Panel {
   return { id: 'caches', title: 'Caches', element: table.element, update };
 }
 
-const used = ({ liveBytes, footprint }: CacheFigures): number =>
-  footprint === 0 ? 0 : liveBytes / footprint;
-
 /** Free memory by order: blocks of 2^order frames, as each node and zone has them. */
 export function buddyPanel(): Panel {
   const element = h('div', { class: 'buddy' });

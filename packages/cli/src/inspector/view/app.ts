@@ -235,11 +235,15 @@ class App implements Inspector {
       h(
         'div',
         { class: 'main' },
-        mapCard,
+        h(
+          'div',
+          { class: 'left' },
+          mapCard,
+          ...(this.charts === undefined ? [] : [this.charts.element]),
+          this.tabs.element,
+        ),
         this.pane.element,
-        ...(this.charts === undefined ? [] : [this.charts.element]),
       ),
-      this.tabs.element,
     );
   }
 

@@ -167,7 +167,8 @@ describe('@thi.ng/ecs', () => {
     const pool = new MemPool({ size: 0x8000 });
     const world = ecs(pool);
     const a = define(world, { id: 'a', default: () => 'a' });
-    const b = define(world, { id: 'b', type: 'f32', size: 2 });
+    const values = pool.callocAs('f32', 2 * 16);
+    const b = define(world, { id: 'b', type: 'f32', size: 2, buf: pool.buf, byteOffset: values?.byteOffset });
     const group = world.defGroup([a, b] as never) as never as Group;
     world.defEntity(['a', 'b'] as never);
     world.defEntity({ a: 'aa', b: [1, 2] } as never);

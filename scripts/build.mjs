@@ -12,6 +12,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writ
 import { dirname, join, relative, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import ts from 'typescript';
+import { bundlePages, hasPages } from './bundle.mjs';
 import { packages, root, walk } from './workspace.mjs';
 
 const CHECKED = 'modslab-checked';
@@ -222,7 +223,13 @@ function compile(configFile, checkedVariant) {
 /** A digest of everything that one project is built from. */
 function digest(pkg, folders, needed) {
   const hash = createHash('sha256').update(needed.join());
-  const common = ['scripts/build.mjs', 'package-lock.json', 'tsconfig.base.json', 'types/webassembly.d.ts'];
+  const common = [
+    'scripts/build.mjs',
+    'scripts/bundle.mjs',
+    'package-lock.json',
+    'tsconfig.base.json',
+    'types/webassembly.d.ts',
+  ];
   const shared = common.map((name) => join(root, name));
   const own = ['package.json', 'tsconfig.json', 'tsconfig.test.json'].map((name) => join(pkg.dir, name));
   const sources = folders.flatMap((folder) => walk(join(pkg.dir, folder)));
@@ -248,7 +255,12 @@ function project(pkg, kind, configName, folders, outDir) {
 
   const label = `${pkg.name} ${kind}`;
   const stamp = join(pkg.dir, 'build', `${kind}.stamp`);
-  if (existsSync(stamp) && existsSync(join(pkg.dir, outDir)) && readFileSync(stamp, 'utf8') === key) {
+  if (
+    existsSync(stamp) &&
+    existsSync(join(pkg.dir, outDir)) &&
+    readFileSync(stamp, 'utf8') === key &&
+    hasPages(pkg)
+  ) {
     if (!options.quiet) console.log(`${label}: up to date`);
     return;
   }
@@ -260,6 +272,7 @@ function project(pkg, kind, configName, folders, outDir) {
     console.error(ts.formatDiagnostics(errors, formatHost).trimEnd());
     console.error(`${label}: ${errors.length} error${errors.length > 1 ? 's' : ''}`);
   } else {
+    if (kind === 'src') bundlePages(pkg);
     writeOutput(stamp, key);
     if (!options.quiet)
       console.log(`${label}: built in ${((performance.now() - start) / 1000).toFixed(1)} s`);

@@ -31,13 +31,14 @@ interface Options {
 }
 
 function usage({ name }: Preset): string {
-  return `usage: ${name} [--quick] [--json[=FILE]] [--only WORKLOAD,…] [--subjects ALLOCATOR,…] [--runtime NAME,…]
+  return `usage: ${name} [--quick] [--json[=FILE]] [--only WORKLOAD,…] [--subjects ALLOCATOR,…] [--runtime NAME,…] [--before COMMIT]
     [--rounds N] [--ms N] [--least] [--details] [--traces FOLDER] [--report [--from FILE]]
   --quick     few and short rounds, smaller parameters: figures for a glance
   --json      one object instead of tables; with a file, tables and the object in the file
   --only      of ${workloadNames(undefined).join(', ')}
   --subjects  of ${SUBJECTS.join(', ')}
   --runtime   modslab on other runtimes too (installed from npm into .matrix/): node20, node22, node24, node26, bun, deno
+  --before    modslab as it was at a commit too (built in .matrix/)
   --rounds    rounds of every contestant and workload
   --ms        milliseconds of a round; the warm-up takes twelve times as long, and at least 0.5 s (quick: 0.3 s)
   --least     the least of the rounds in place of their median: for a busy machine, with many short rounds
@@ -83,6 +84,7 @@ async function readOptions(args: readonly string[], preset: Preset): Promise<Opt
       subjects: { type: 'string' },
       with: { type: 'string' },
       runtime: { type: 'string' },
+      before: { type: 'string' },
       rounds: { type: 'string' },
       ms: { type: 'string' },
       least: { type: 'boolean' },
@@ -104,6 +106,7 @@ async function readOptions(args: readonly string[], preset: Preset): Promise<Opt
     only: chosen('--only', values.only, workloadNames(values.traces)) ?? preset.only,
     subjects: chosen('--subjects', subjects, SUBJECTS) ?? preset.subjects ?? SUBJECTS,
     runtimes: chosen('--runtime', values.runtime, await runtimeNames()) ?? [],
+    before: values.before,
     traces: values.traces,
     progress: (text) => process.stderr.write(`${text} …\n`),
   };

@@ -11,6 +11,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { modslabBefore } from './before.ts';
 import { type Command, Contestant, type Round } from './contestant.ts';
 import { nativeArgument } from './kernel.ts';
 import { compileNative, findLibraries, LIBRARIES, type NativeProgram } from './native.ts';
@@ -45,6 +46,8 @@ export interface Plan {
   readonly only: readonly string[] | undefined;
   readonly subjects: readonly string[];
   readonly runtimes: readonly string[];
+  /** A commit whose modslab takes part too. */
+  readonly before: string | undefined;
   /** A folder of traces in place of those that are found. */
   readonly traces: string | undefined;
   /** Told what goes on. */
@@ -76,7 +79,7 @@ interface Started {
 }
 
 function javaScriptEntry(allocator: string, folder: string, runtime?: Runtime): Entry {
-  const script = fileURLToPath(sibling(import.meta.url, 'contestant-process'));
+  const script = runtime?.script ?? fileURLToPath(sibling(import.meta.url, 'contestant-process'));
   const program = runtime?.program ?? process.execPath;
   const before = runtime?.args ?? process.execArgv;
   return {
@@ -134,6 +137,8 @@ async function enter(
   entries.push(javaScriptEntry('noop', folder));
   for (const runtime of await findRuntimes(plan.runtimes, missing))
     entries.push(javaScriptEntry('modslab', folder, runtime), javaScriptEntry('noop', folder, runtime));
+  const before = plan.before === undefined ? undefined : modslabBefore(plan.before, missing);
+  if (before !== undefined) entries.push(javaScriptEntry('modslab', folder, before));
   return {
     entries: entries.filter((entry) => plan.subjects.includes(entry.allocator)),
     tools: typeof native === 'string' ? '' : `, ${native.compiler}`,

@@ -12,6 +12,8 @@ export interface Runtime {
   readonly program: string;
   /** What stands before the script. */
   readonly args: readonly string[];
+  /** Another script than this harness's own (before.ts). */
+  readonly script?: string;
 }
 
 interface RuntimeScript {

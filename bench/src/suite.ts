@@ -503,7 +503,7 @@ function special(by: By): Workload[] {
     workload({
       name: 'idle',
       group: 'memory',
-      what: 'memory made resident by a heap of 16 MiB that nobody uses',
+      what: 'pages of 4 KiB that a heap of 16 MiB touches which nobody uses',
       kernel: 'idle',
       metrics: [{ name: 'touched', unit: 'KiB', of: ([bytes = 0]) => bytes / 1024 }],
       heapMiB: 16,
@@ -563,7 +563,7 @@ function traces(decoded: readonly DecodedTrace[]): Workload[] {
     workload({
       name: `memory-${trace.name}`,
       group: 'memory',
-      what: `the same trace, once: memory made resident ÷ the most bytes live, ${trace.peakLive.toLocaleString('en-US')}`,
+      what: `the same trace, once: memory touched (in C: made resident) ÷ the most bytes live, ${trace.peakLive.toLocaleString('en-US')}`,
       kernel: 'footprint',
       metrics: [{ name: 'peak', unit: '×', of: ([bytes = 0]) => bytes / trace.peakLive }],
       parameters: { file: trace.file },

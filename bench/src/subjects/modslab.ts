@@ -3,7 +3,7 @@
  */
 
 import { Heap, type HeapHandle } from 'modslab';
-import { bytesOf, type Subject, type SubjectOptions, type Views } from './subject.ts';
+import { bytesOf, type Subject, type SubjectOptions, touchedBytes, type Views } from './subject.ts';
 
 export class ModslabSubject implements Subject {
   declare private readonly heap: Heap;
@@ -74,6 +74,10 @@ export class ModslabSubject implements Subject {
 
   metadata(): number {
     return this.heap.meminfo().metadata;
+  }
+
+  touched(): number {
+    return touchedBytes(this.heap.buffer) + touchedBytes(this.heap.handle.metadata);
   }
 
   problems(): string[] {

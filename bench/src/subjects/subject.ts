@@ -43,6 +43,8 @@ export interface Subject {
   /** Bytes of object memory in use by the allocator, and of its metadata. */
   used?(): number;
   metadata?(): number;
+  /** Bytes of the pages of 4 KiB that it has written anything but zeros to, objects and metadata together. */
+  touched?(): number;
   /** Called after the last round: what is wrong with the heap by now. */
   problems(): string[];
 }
@@ -55,6 +57,22 @@ export function bytesOf({ heapMiB }: SubjectOptions): number {
 
 export function viewsOf(buffer: ArrayBufferLike): Views {
   return { u8: new Uint8Array(buffer), i32: new Int32Array(buffer), f64: new Float64Array(buffer) };
+}
+
+const PAGE = 4096;
+
+/** Bytes of the pages of a buffer that hold anything but zeros: what nobody has touched takes no memory. */
+export function touchedBytes(buffer: ArrayBufferLike): number {
+  const words = new Float64Array(buffer, 0, Math.floor(buffer.byteLength / 8));
+  const step = PAGE / 8;
+  let pages = 0;
+  for (let page = 0; page < words.length; page += step) {
+    const end = Math.min(page + step, words.length);
+    let at = page;
+    while (at < end && words[at] === 0) at++;
+    if (at < end) pages++;
+  }
+  return pages * PAGE;
 }
 
 /** For allocators without a call for many objects. */

@@ -12,6 +12,7 @@ import {
   freeEach,
   type Subject,
   type SubjectOptions,
+  touchedBytes,
   type Views,
   viewsOf,
 } from './subject.ts';
@@ -73,6 +74,10 @@ export class WasmSubject implements Subject {
 
   freeBulk(addresses: Int32Array): void {
     freeEach(this, addresses);
+  }
+
+  touched(): number {
+    return touchedBytes(this.functions.memory.buffer);
   }
 
   views(): Views {

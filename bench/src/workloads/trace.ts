@@ -18,7 +18,10 @@ export function loadTrace(file: string): Int32Array {
   return words;
 }
 
-/** A function that replays the trace on the subject; the first bytes of every page of an object are written. */
+/**
+ * A function that replays the trace on the subject; the first byte of every page of an object is written, and never a zero
+ * (footprint.ts looks for what was written).
+ */
 export function replayer(subject: Subject, words: Int32Array): () => void {
   const addresses = new Int32Array(words[2]);
   const { u8 } = subject.views();
@@ -40,7 +43,7 @@ export function replayer(subject: Subject, words: Int32Array): () => void {
       const size = words[at + 2];
       const address = make(kind, addresses[object], size, words[at + 3]);
       if (address === 0 && size > 0) outOfMemory();
-      for (let n = 0; n < size; n += PAGE) u8[address + n] = at;
+      for (let n = 0; n < size; n += PAGE) u8[address + n] = at | 1;
       addresses[object] = address;
     }
   };

@@ -11,6 +11,7 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addBench } from './bench/command.ts';
 import { addCachelines } from './cachelines/command.ts';
+import { addInspect } from './inspect/command.ts';
 import { addReplay } from './replay/command.ts';
 import { addSizes } from './sizes/command.ts';
 import { printable } from './trace/errors.ts';
@@ -49,6 +50,7 @@ function createProgram(): Command {
   addBench(program, report);
   addSizes(program, report);
   addCachelines(program);
+  addInspect(program, report);
   return program;
 }
 

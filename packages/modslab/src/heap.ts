@@ -5,6 +5,13 @@
  */
 
 import { Reaper, type ReapReport } from './debug/reap.ts';
+import {
+  hasFreeCpu,
+  type RestoreOptions,
+  readHeap,
+  type SnapshotOptions,
+  takeSnapshot,
+} from './debug/snapshot.ts';
 import { type Problem, Validator } from './debug/validate.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
@@ -17,6 +24,7 @@ import { merged, mergedInto } from './kmalloc/merge.ts';
 import { MergedCache } from './kmalloc/mergedCache.ts';
 import { RcuCallbacks } from './kmalloc/rcu.ts';
 import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
+import { Recording, type RecordOptions } from './kmalloc/recording.ts';
 import {
   checkSizeClasses,
   classesUpTo,
@@ -24,16 +32,9 @@ import {
   SIZE_CLASSES_SLOB,
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
-import {
-  attachCpu,
-  type Cpu,
-  generationOf,
-  N_SLABS_FREED,
-  OFFLINE,
-  readTag,
-  readThread,
-  statusOf,
-} from './memory/cpu.ts';
+import { TracedKmalloc } from './kmalloc/tracedKmalloc.ts';
+import { type TraceEventName, type TraceListener, Tracing } from './kmalloc/tracing.ts';
+import { adoptCpu, attachCpu, type Cpu, N_SLABS_FREED } from './memory/cpu.ts';
 import {
   createDataBuffer,
   DataMemory,
@@ -49,44 +50,20 @@ import { checkGfp, GFP, type GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
   C_MERGED,
-  C_OBJECTS,
   CACHES_DEFAULT,
-  CPU_STATUS,
   CPUS_MAX,
   cacheAt,
-  cpuAt,
   H_KMALLOC_CACHES,
   H_MERGE,
   H_REPORTS,
   H_SLOB,
-  nodeOf,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
   PAGE_SHIFT_TINY,
-  pageAt,
   VERSION,
 } from './memory/layout.ts';
 import { createMetadata, type Metadata, openMetadata } from './memory/metadata.ts';
 import { decodeText, encodeText } from './memory/text.ts';
-import {
-  COUNT_MASK,
-  cacheOf,
-  KIND_LARGE,
-  KIND_NONE,
-  KIND_PAGES,
-  KIND_RCU,
-  KIND_SLAB,
-  KIND_SLAB_TAIL,
-  KIND_TAIL,
-  KIND_VMALLOC,
-  kindOf,
-  OWNER_PARKED,
-  ownerOf,
-  PAGE_CLAIM,
-  PAGE_FLAGS,
-  PAGE_HEAD,
-  PAGE_RUN,
-} from './page/page.ts';
 import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
 import { VmArea } from './page/vmArea.ts';
 import { Vmalloc } from './page/vmalloc.ts';
@@ -98,10 +75,15 @@ import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { Slob } from './slab/slob.ts';
+import { cachedByCpu } from './stat/cacheCounters.ts';
+import { type CpuInfo, cpuInfos } from './stat/cpuInfo.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
+import { type PageInfo, pageInfo } from './stat/pageInfo.ts';
 import { type SlabinfoRow, slabinfo } from './stat/slabinfo.ts';
 import { type ZoneInfo, zoneinfo } from './stat/zoneinfo.ts';
 
+/** A function of this name of the global object is called with every heap that this thread makes or attaches to. */
+const NEW_HEAP: unique symbol = Symbol.for('modslab.newHeap') as never;
 const MIB = 2 ** 20;
 const SIZE_DEFAULT: number = 16 * MIB;
 const MAX_SIZE_DEFAULT: number = 256 * MIB;
@@ -182,45 +164,12 @@ export interface KmemCacheOptions {
   usersize?: number;
 }
 
-/** One page descriptor, read. */
-export interface PageInfo {
-  /** Page frame number: address / page size. */
-  pfn: number;
-  /** What the frame is: `free slab parked large pages tail waiting vmalloc claimed`. */
-  flags: string;
-  /** The name of the cache whose slab it carries. */
-  cache?: string;
-  /** Log2 of the frames of its slab or run, rounded up. */
-  order: number;
-  /** Objects that the slab or run has room for. */
-  objects: number;
-  /** Of these, those not free: live or in a sheaf. */
-  inuse: number;
-  /** The CPU that holds it at this moment. */
-  cpu?: number;
-  node: number;
-}
-
-/** A CPU slot of the heap. */
-export interface CpuInfo {
-  cpu: number;
-  online: boolean;
-  /** What `attach` was given. */
-  tag?: string | number;
-  /** Rises by one each time the slot is taken. */
-  generation: number;
-  /**
-   * The host's number of the thread that has it (Node: `threadId`); 0 on the main thread, or where the host numbers none.
-   * An online slot without it belongs to a thread that is inside `attach` or `detach`, or died there: it has nothing, so
-   * reaping it is right if the thread is dead and does no harm if it is not.
-   */
-  thread?: number;
-}
-
 /** What this thread's end of the heap is made of. */
 interface HeapContext extends CacheContext {
   readonly groups: GroupAllocator;
   readonly links: Links;
+  /** While somebody listens, one that tells of what it does. */
+  kmalloc: Kmalloc;
 }
 
 interface Window {
@@ -310,7 +259,7 @@ export class Heap {
   private readonly pages: FrameAllocator;
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
-  private readonly kmallocs: Kmalloc;
+  private kmallocs: Kmalloc;
   private readonly rcu: RcuCallbacks;
   private readonly areas: Vmalloc;
   private readonly context: HeapContext;
@@ -320,9 +269,10 @@ export class Heap {
     memory: HeapMemory,
     tag: string | number | undefined,
     classes: SizeClasses | undefined,
+    adopts: boolean = false,
   ) {
     const data = new DataMemory(memory, metadata);
-    const cpu = attachCpu(metadata, tag);
+    const cpu = adopts ? adoptCpu(metadata) : attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
     const slabifier = metadata.m[H_SLOB] === 1 ? new Slob(pages) : new Slabifier(pages);
     const sheaves = sheaved(slabifier);
@@ -331,7 +281,13 @@ export class Heap {
     const table = new GroupTable(metadata, cpu, pages, slabifier);
     const reclaim = new Reclaim(metadata, cpu, sheaves, table);
     const groups = new GroupAllocator(metadata, cpu, data, pages, slabifier, table, reclaim, maxSize);
-    const kmalloc = new Kmalloc(metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim);
+    const parts = [metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim] as const;
+    const kmalloc = new Kmalloc(...parts);
+    const tracing: Tracing = new Tracing(metadata, cpu, slabifier.table, (isOn) => {
+      sheaves.seal(isOn);
+      this.kmallocs = isOn ? new TracedKmalloc(tracing, kmalloc, ...parts) : kmalloc;
+      this.context.kmalloc = this.kmallocs;
+    });
     const links = new Links(metadata, cpu, data, pages, slabifier, kmalloc);
     this.metadata = metadata;
     this.data = data;
@@ -343,8 +299,9 @@ export class Heap {
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.areas = new Vmalloc(pages);
     this.kmallocMaxSize = maxSize;
-    const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links };
+    const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links, tracing };
     this.context = { ...common, table: slabifier.table, moves: new Map() };
+    (globalThis as { [NEW_HEAP]?: (heap: Heap) => void })[NEW_HEAP]?.(this);
   }
 
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
@@ -412,6 +369,32 @@ export class Heap {
     return new Heap(openMetadata(handle.metadata), handle.memory, options.tag, undefined);
   }
 
+  /**
+   * A heap out of a snapshot: the same objects at the same addresses, on memory of its own; this thread is its only CPU. The
+   * CPUs of the original are reaped, so what they had cached is free, what they had allocated is live. Functions
+   * (constructors, page allocators of the user's) are known again once this thread names them, as on any other thread.
+   * Throws `EINVAL` for what is no snapshot, `EVERSION` for one of another version, `ECORRUPT` for a damaged one.
+   */
+  static restore(bytes: Uint8Array, options: RestoreOptions = {}): Heap {
+    const { metadata, memory } = readHeap(bytes, options);
+    if (!hasFreeCpu(metadata)) {
+      const adopted = new Heap(metadata, memory, undefined, undefined, true);
+      adopted.reaper().reapAdopted();
+    }
+    const heap = new Heap(metadata, memory, undefined, undefined);
+    for (const { cpu, online } of heap.cpus()) if (online && cpu !== heap.cpu) heap.reap(cpu);
+    return heap;
+  }
+
+  /**
+   * The heap as bytes, for `Heap.restore` or to look at (`modslab/stat`). `data: false` leaves the objects' bytes out. Of one
+   * instant if the other threads are still, else torn (debug/snapshot.ts). Cost: O(what is in it); nothing changes.
+   */
+  snapshot(options: SnapshotOptions = {}): Uint8Array<ArrayBuffer> {
+    this.thisCpu.checkAttached();
+    return takeSnapshot(this.metadata, this.data, options);
+  }
+
   /** What another thread needs for `Heap.attach`. Throws `EINVAL` for an unshared heap: a copy would be silent. */
   get handle(): HeapHandle {
     this.thisCpu.checkAttached();
@@ -457,29 +440,18 @@ export class Heap {
    * given. Throws `EBUSY` for the caller's own CPU, `EINVAL` for no CPU. Cost: O(frames + caches · sheaves).
    */
   reap(cpu: number, generation?: number): ReapReport {
+    return this.reaper().reap(cpu, generation);
+  }
+
+  private reaper(): Reaper {
     const { metadata, thisCpu, pages, slabifier, sheaves, context } = this;
-    const { groups, links } = context;
-    const reaper = new Reaper(metadata, thisCpu, pages, slabifier, sheaves, groups.table, links);
-    return reaper.reap(cpu, generation);
+    return new Reaper(metadata, thisCpu, pages, slabifier, sheaves, context.groups.table, context.links);
   }
 
   /** All CPU slots that have ever been taken. */
   cpus(): CpuInfo[] {
     this.thisCpu.checkAttached();
-    const { m, layout } = this.metadata;
-    const infos: CpuInfo[] = [];
-    for (let cpu = 0; cpu < layout.cpus; cpu++) {
-      const word = Atomics.load(m, cpuAt(layout, cpu) + CPU_STATUS);
-      if (word === 0) continue;
-      const tag = readTag(this.metadata, cpu);
-      const online = statusOf(word) !== OFFLINE;
-      const thread = readThread(this.metadata, cpu);
-      const info: CpuInfo = { cpu, online, generation: generationOf(word) };
-      if (tag !== undefined) info.tag = tag;
-      if (thread !== undefined) info.thread = thread;
-      infos.push(info);
-    }
-    return infos;
+    return cpuInfos(this.metadata);
   }
 
   /** The data buffer as it is now. */
@@ -675,7 +647,7 @@ export class Heap {
 
   /** Frees a live object, which is checked at once, when no reader of any thread can hold it any more. 0 is a no-op. */
   kfreeRcu(addr: Address): void {
-    this.rcu.kfree(addr);
+    this.rcu.kfree(addr, this.kmallocs);
   }
 
   /**
@@ -792,7 +764,9 @@ export class Heap {
    * call is under way the slot may hold an odd number. Straight from a slab: a handful of Atomics.
    */
   allocInto(slotAddr: Address, size: number, gfp: GfpFlags = 0): Address {
-    return this.context.links.allocInto(slotAddr, size, gfp);
+    const { links, tracing } = this.context;
+    const run = (): Address => links.allocInto(slotAddr, size, gfp);
+    return tracing.isOn ? tracing.alloc('kmalloc', size, gfp, run) : run();
   }
 
   /**
@@ -801,7 +775,9 @@ export class Heap {
    * leaves the slot as it is. While the call is under way the slot may hold an odd number.
    */
   freeFrom(slotAddr: Address): Address {
-    return this.context.links.freeFrom(slotAddr);
+    const { links, tracing } = this.context;
+    if (!tracing.isOn) return links.freeFrom(slotAddr);
+    return tracing.freeFound('kfree', this.u32[slotAddr >>> 2] ?? 0, () => links.freeFrom(slotAddr));
   }
 
   /**
@@ -848,28 +824,8 @@ export class Heap {
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
   virtToPage(addr: Address): PageInfo {
     this.thisCpu.checkAttached();
-    const { m, layout } = this.metadata;
     const pfn = checkAddress(this.metadata, addr);
-    const page = pageAt(layout, pfn);
-    const kind = kindOf(m[page + PAGE_FLAGS]);
-    const isTail = kind === KIND_TAIL || kind === KIND_SLAB_TAIL;
-    const head = isTail ? pageAt(layout, m[page + PAGE_HEAD]) : page;
-    const cache = cacheOf(m[head + PAGE_FLAGS]);
-    const claim = Atomics.load(m, head + PAGE_CLAIM);
-    const owner = ownerOf(claim);
-    const objects = cache === 0 ? 0 : m[cacheAt(layout, cache) + C_OBJECTS];
-    const isRun = [KIND_LARGE, KIND_PAGES, KIND_VMALLOC].includes(kindOf(m[head + PAGE_FLAGS]));
-    const info: PageInfo = {
-      pfn,
-      flags: pageFlags(kind, claim),
-      order: kind === KIND_NONE ? 0 : Math.ceil(Math.log2(Math.max(1, m[head + PAGE_RUN]))),
-      objects: isRun ? 1 : objects,
-      inuse: isRun ? 1 : objects - Math.min(objects, claim & COUNT_MASK),
-      node: nodeOf(layout, pfn),
-    };
-    if (cache !== 0) info.cache = this.slabifier.table.name(cache);
-    if (owner !== 0 && owner !== OWNER_PARKED) info.cpu = owner - 1;
-    return info;
+    return pageInfo(this.metadata, pfn, (cache) => this.slabifier.table.name(cache));
   }
 
   /** Every invariant that does not hold; empty when all do. Never throws. */
@@ -908,6 +864,38 @@ export class Heap {
     return counters(this.metadata);
   }
 
+  /**
+   * The counters of all caches, or of the one of that name, begin at 0 again; `counters()` goes on. What other threads count
+   * at the same time may be counted before or after. Throws `EINVAL` for an unknown name.
+   */
+  clearCounters(name?: string): void {
+    this.thisCpu.checkOnline();
+    const { table } = this.slabifier;
+    const id = name === undefined ? 0 : table.find(name);
+    if (name !== undefined && id === 0) invalid(`there is no cache '${name}'`, name);
+    for (const cache of id === 0 ? table.ready() : [id])
+      this.thisCpu.clearCountersOf(cache, cachedByCpu(this.metadata, cache));
+  }
+
+  /**
+   * Calls `listener` after every operation of this thread of one kind, until the function returned is called. Not for
+   * operations with `NOWAIT` or `ATOMIC`, not for what a listener does itself. Throws `EINVAL` for an unknown event. Free of
+   * cost while nobody listens.
+   */
+  on(event: TraceEventName, listener: TraceListener): () => void {
+    this.thisCpu.checkOnline();
+    return this.context.tracing.on(event, listener);
+  }
+
+  /**
+   * Writes down every operation of this thread until `stop` is called on what it returns; `modslab/trace` makes an mtrace1 or
+   * ftrace text of the recordings of all threads.
+   */
+  record(options: RecordOptions = {}): Recording {
+    this.thisCpu.checkOnline();
+    return new Recording(this.metadata, this.context.tracing, options);
+  }
+
   private bindConstructor(
     ctor: ((addr: Address, heap: Heap) => void) | Uint8Array,
   ): ((addr: Address) => void) | Uint8Array {
@@ -939,21 +927,4 @@ function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeCl
     sheaves.create({ name, size, align: 0, flags: 0, node: NODE_ANY, useroffset: 0, usersize: size });
   }
   metadata.m[H_KMALLOC_CACHES] = classes.length;
-}
-
-function pageFlags(kind: number, claim: number): string {
-  const owner = ownerOf(claim);
-  const parked = owner === OWNER_PARKED ? ['parked'] : [];
-  const claimed = owner !== 0 && owner !== OWNER_PARKED ? ['claimed'] : [];
-  const names: Record<number, string[]> = {
-    [KIND_NONE]: claim === 0 ? ['free'] : [],
-    [KIND_SLAB]: ['slab'],
-    [KIND_SLAB_TAIL]: ['slab', 'tail'],
-    [KIND_LARGE]: ['large'],
-    [KIND_PAGES]: ['pages'],
-    [KIND_TAIL]: ['tail'],
-    [KIND_RCU]: ['waiting'],
-    [KIND_VMALLOC]: ['vmalloc'],
-  };
-  return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
 }

@@ -5,9 +5,10 @@
  */
 
 import type { ReapReport } from './debug/reap.ts';
-import type { CpuInfo, Heap } from './heap.ts';
+import type { Heap } from './heap.ts';
 import { invalid, SlabError } from './memory/errors.ts';
 import { hostNumbersThreads } from './memory/thread.ts';
+import type { CpuInfo } from './stat/cpuInfo.ts';
 
 export type { ReapReport } from './debug/reap.ts';
 

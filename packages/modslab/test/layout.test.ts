@@ -4,6 +4,7 @@ import test from 'node:test';
 import fc from 'fast-check';
 import {
   barnAt,
+  CACHE_COUNTERS_WORDS,
   CACHE_WORDS,
   CPU_WORDS,
   cacheAt,
@@ -42,6 +43,7 @@ function sections(layout: Layout): [string, number, number][] {
     words('partial bitmaps', layout.partialBitmaps, (caches - 1) * layout.bitmapWords + bitmap),
     words('barns', layout.barns, caches * nodes * Math.ceil(sheavesPerCache / 32)),
     words('sheaves', layout.sheaves, caches * sheavesPerCache * SHEAF_WORDS),
+    words('cache counters', layout.cacheCounters, cpus * caches * CACHE_COUNTERS_WORDS),
     words('templates', layout.templates, (caches * TEMPLATE_BYTES_MAX) / 4),
     ...layout.stateRegions.map((start, r): [string, number, number] => [
       `state region ${r}`,

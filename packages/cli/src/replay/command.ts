@@ -11,11 +11,19 @@
 import { stderr, stdout } from 'node:process';
 import { SingleBar } from 'cli-progress';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { expose } from '../live/expose.ts';
 import { printable, TraceError } from '../trace/errors.ts';
 import { readTrace } from '../trace/source.ts';
 import type { Program } from './program.ts';
 import { isWell, toJson, toText } from './report.ts';
-import { DEFAULT_WINDOW, GREATEST_MAX_SIZE, type Outcome, type ReplayOptions, run } from './run.ts';
+import {
+  DEFAULT_WINDOW,
+  GREATEST_MAX_SIZE,
+  type Outcome,
+  type ReplayOptions,
+  run,
+  type Watch,
+} from './run.ts';
 
 /** What `--allocator` knows. */
 const ALLOCATORS = ['sheaved'];
@@ -31,6 +39,8 @@ interface Flags {
   json: boolean;
   maxSize?: number;
   window: number;
+  expose?: number | true;
+  over?: number;
 }
 
 /** A whole number from `least` to `most`. */
@@ -66,6 +76,9 @@ CPUs) are spread over the worker threads: thread t runs on worker t mod N. If th
 are more workers than threads, the objects of a thread go round several workers, and
 every third object is freed by another worker than the one that allocated it. An
 allocation, its reallocs and its free keep their order wherever they cross threads.
+
+With --expose the heap can be looked at while it runs, by this user alone: on a socket, or with a
+port on 127.0.0.1 (modslab top, info, inspect). --over gives one the time to.
 
 Exit status: 0 all is well; 1 the heap failed validation, an object's contents changed,
 or memory ran out; 2 bad arguments or input.
@@ -104,8 +117,19 @@ export function addReplay(parent: Command, report: (status: number) => void): vo
         .default(DEFAULT_WINDOW)
         .argParser(integer(0, 2 ** 30)),
     )
+    .addOption(
+      new Option(
+        '--expose [port]',
+        'serve the heap on a socket, or on this port of 127.0.0.1 (0: a free one)',
+      ).argParser(integer(0, 65_535)),
+    )
+    .addOption(
+      new Option('--over <seconds>', 'spread the replay over so much time').argParser(integer(1, 86_400)),
+    )
     .addHelpText('after', HELP)
     .action(async (files: string[], flags: Flags) => {
+      if (flags.over !== undefined && flags.window === 0)
+        throw new InvalidArgumentError("error: option '--over' needs a window: leave out '--window 0'");
       for (const file of files) report(await replayOne(file, flags));
     });
 }
@@ -147,10 +171,22 @@ async function read(file: string): Promise<Program> {
   }
 }
 
-async function execute(program: Program, options: ReplayOptions): Promise<Outcome> {
+/** What watches the replay of `program`. */
+function watchOf(program: Program, { expose: place, over }: Flags): Watch {
+  if (place === undefined) return { over };
+  const name = `replay of ${printable(program.file)}`;
+  const onHeap: Watch['onHeap'] = async (heap) => {
+    const exposed = await expose(heap, { name, ...(place === true ? {} : { port: place }) });
+    stderr.write(`modslab: exposed at ${exposed.address}\n`);
+    return () => exposed.close();
+  };
+  return { onHeap, over };
+}
+
+async function execute(program: Program, options: ReplayOptions, watch: Watch): Promise<Outcome> {
   const bar = new Progress('replaying');
   try {
-    return await run(program, options, (done, total) => bar.update(done, total));
+    return await run(program, options, (done, total) => bar.update(done, total), watch);
   } finally {
     bar.stop();
   }
@@ -169,7 +205,7 @@ async function replayOne(file: string, flags: Flags): Promise<number> {
     return 2;
   }
   const parseSeconds = (performance.now() - began) / 1000;
-  const outcome = await execute(program, { threads, verify, window, maxSize });
+  const outcome = await execute(program, { threads, verify, window, maxSize }, watchOf(program, flags));
   stdout.write(
     flags.json ? `${JSON.stringify(toJson(outcome, parseSeconds))}\n` : toText(outcome, parseSeconds),
   );

@@ -10,12 +10,19 @@
  * count such pages.
  */
 import { Worker } from 'node:worker_threads';
-import { Heap, type HeapHandle, type KmemCache, type Problem, type SlabinfoRow } from 'modslab';
+import {
+  Heap,
+  type HeapHandle,
+  type HeapOptions,
+  type KmemCache,
+  type Problem,
+  type SlabinfoRow,
+} from 'modslab';
 import { printable } from '../trace/errors.ts';
 import { type Deal, deal } from './deal.ts';
 import { Executor, type Finding, type Job, noTally, type Tally } from './execute.ts';
 import { CALLS, OP_MASK, type Program, TRACE_PAGE } from './program.ts';
-import { createGates, slowest, start, stop } from './sequencer.ts';
+import { createGates, type Gates, publishProgress, slowest, start, stop } from './sequencer.ts';
 import type { WorkerInput, WorkerMessage } from './worker.ts';
 
 const MIB = 2 ** 20;
@@ -64,18 +71,48 @@ export interface Outcome {
 /** Told while a replay runs: rows done, rows in all. */
 export type RunProgress = (done: number, total: number) => void;
 
+/** For those who watch a replay while it runs. */
+export interface Watch {
+  /** Told of the heap before anything runs on it; what it gives is called when the heap is still there, and all is done. */
+  onHeap?(heap: Heap): Promise<() => Promise<void>>;
+  /** Seconds that the replay is spread over; undefined: as fast as it goes. */
+  readonly over?: number;
+}
+
+/** How often a replay that is spread over time is let on, in milliseconds. */
+const PACE_MS = 20;
+
+/**
+ * Spreads a replay over `seconds`: a worker without rows, the last one of the gates' progress, which the others may not outrun by
+ * more than the window. Returns what ends it.
+ */
+function setPace(gates: Gates, self: number, operations: number, seconds: number): () => void {
+  const began = performance.now();
+  const timer = setInterval(() => {
+    const share = (performance.now() - began) / 1000 / seconds;
+    publishProgress(gates, self, Math.min(operations, Math.floor(share * operations)));
+    if (share >= 1) clearInterval(timer);
+  }, PACE_MS);
+  return () => clearInterval(timer);
+}
+
 /** Largest heap size for a program, in bytes. */
 export function maxSizeFor(program: Program): number {
   const wanted = Math.max(LEAST_MAX_SIZE, PEAK_FACTOR * program.peakLive, PEAK_FACTOR * program.widest);
   return Math.min(GREATEST_MAX_SIZE, Math.ceil(wanted / MIB) * MIB);
 }
 
-function createHeap(program: Program, options: ReplayOptions): Heap {
-  const maxSize = options.maxSize ?? maxSizeFor(program);
+/** What the heap of a program is created with, but for its CPUs. */
+export function heapOptionsFor(program: Program, limit?: number): HeapOptions {
+  const maxSize = limit ?? maxSizeFor(program);
   const size = Math.min(START_SIZE, maxSize);
-  const cpus = Math.max(64, options.threads + MAIN_CPUS);
   const caches = program.caches.length + OTHER_CACHES;
-  return Heap.create({ size, maxSize, cpus, caches, ...(program.pages ? { pageSize: TRACE_PAGE } : {}) });
+  return { size, maxSize, caches, ...(program.pages ? { pageSize: TRACE_PAGE } : {}) };
+}
+
+function createHeap(program: Program, options: ReplayOptions): Heap {
+  const cpus = Math.max(64, options.threads + MAIN_CPUS);
+  return Heap.create({ ...heapOptionsFor(program, options.maxSize), cpus });
 }
 
 /** Creates the trace's caches. Names that the heap has already (`kmalloc-64`) get a prefix. */
@@ -251,8 +288,10 @@ export async function run(
   program: Program,
   options: ReplayOptions,
   progress: RunProgress = () => {},
+  watch: Watch = {},
 ): Promise<Outcome> {
   const heap = createHeap(program, options);
+  const endWatch = await watch.onHeap?.(heap);
   const caches = createCaches(heap, program);
   const dealt: Deal = deal(program, options.threads);
   const { operations } = program;
@@ -260,7 +299,7 @@ export async function run(
     rows: program.rows,
     code: dealt.code,
     addresses: new Uint32Array(new SharedArrayBuffer(program.objects * 4)),
-    gates: createGates(program.objects, options.threads),
+    gates: createGates(program.objects, options.threads + (watch.over === undefined ? 0 : 1)),
     operations,
     verify: options.verify,
     window: options.window,
@@ -268,8 +307,11 @@ export async function run(
   const names = caches.map((cache) => cache.name);
   const crew = new Crew(heap.handle, job, dealt.lists, names);
   const ticker = setInterval(() => progress(Math.min(operations, slowest(job.gates)), operations), TICK_MS);
+  const endPace =
+    watch.over === undefined ? undefined : setPace(job.gates, options.threads, operations, watch.over);
   await crew.run();
   clearInterval(ticker);
+  endPace?.();
 
   const { peakFootprint, maxSize } = heap.meminfo();
   const slabinfo = heap.slabinfo();
@@ -285,6 +327,7 @@ export async function run(
     problems.push(...after.problems);
   }
   const tally = sum(crew.tallies);
+  await endWatch?.();
   heap.detach();
   const { crossThreadFrees } = dealt;
   return {

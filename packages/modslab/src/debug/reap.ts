@@ -34,6 +34,7 @@ import {
   OFFLINE,
   REAPING,
   reaperOf,
+  STAT_SHEAF_FLUSH,
   statusOf,
   statusWord,
 } from '../memory/cpu.ts';
@@ -154,6 +155,14 @@ export class Reaper {
     this.takeOver(dead, report);
     this.run(dead, report);
     return report;
+  }
+
+  /** Reaps the slot that this CPU has adopted (`adoptCpu`), as what it was before; then it is offline. */
+  reapAdopted(): void {
+    const { id } = this.cpu;
+    const report: ReapReport = { cpu: id, objects: 0, slabs: 0, pages: 0 };
+    this.takeOver(id, report);
+    this.run(id, report);
   }
 
   /** What the dead CPU was reaping when it died is finished first: it may hold slabs that those entries lie in. */
@@ -298,9 +307,11 @@ export class Reaper {
     const { m, cpu, sheaves } = this;
     if (Atomics.compareExchange(m, sheaf, dead + 1, cpu.owner) !== dead + 1) return;
     sheaves.forgetInBarn(cache, sheaf);
+    const flushed = cpu.countedOf(cache, STAT_SHEAF_FLUSH);
     for (let i = 1; i <= SHEAF_CAPACITY; i++) if (m[sheaf + (i << PAIR_SHIFT)] !== 0) report.objects++;
     sheaves.drain(cache, sheaf, 1, SHEAF_CAPACITY);
     sheaves.releaseSheaf(sheaf);
+    cpu.bookFlushFor(dead, cache, flushed);
   }
 
   private drainScratch(scratch: number, report: ReapReport): void {

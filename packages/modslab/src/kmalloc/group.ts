@@ -14,6 +14,7 @@ import type { GroupTable } from '../slab/groupTable.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
 import type { Kmalloc } from './kmalloc.ts';
+import type { Tracing } from './tracing.ts';
 
 /** Addresses are unsigned 32-bit byte offsets, and so are sizes. */
 const BYTES_MAX: number = 2 ** 32;
@@ -33,6 +34,7 @@ export interface GroupContext {
   readonly data: DataMemory;
   readonly groups: GroupAllocator;
   readonly kmalloc: Kmalloc;
+  readonly tracing: Tracing;
 }
 
 /** A limit in granules; -1 for none. */
@@ -109,7 +111,9 @@ export class Group {
   /** `heap.kmalloc`, charged to this group; 0 without memory, or where the limit forbids it. A dozen Atomics. */
   kmalloc(size: number, gfp: GfpFlags = 0): Address {
     this.checkUsable();
-    return this.context.groups.kmalloc(this.number, size, gfp);
+    const { groups, tracing } = this.context;
+    if (!tracing.isOn) return groups.kmalloc(this.number, size, gfp);
+    return tracing.alloc('kmalloc', size, gfp, () => groups.kmalloc(this.number, size, gfp));
   }
 
   /** `kmalloc`, filled with zeros over all that `ksize` says. */

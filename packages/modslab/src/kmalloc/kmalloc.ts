@@ -14,7 +14,7 @@
  */
 
 import { killPoint } from '../memory/assert.ts';
-import { type Cpu, N_LARGE_ALLOCATED, N_LARGE_FREED } from '../memory/cpu.ts';
+import { type Cpu, N_LARGE_ALLOCATED, N_LARGE_FREED, STAT_ORDER_FALLBACK } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
 import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
@@ -452,7 +452,9 @@ export class Kmalloc {
     const address = node === NODE_ANY ? sheaves.alloc(cache, gfp) : sheaves.allocNode(cache, gfp, node);
     if (address !== 0) return this.zeroed(address, cache, gfp);
     const slabFrames = this.m[cacheAt(this.metadata.layout, cache) + C_FRAMES];
-    return this.pagesFor(size) < slabFrames ? this.allocateLarge(size, 1, gfp, node) : 0;
+    if (this.pagesFor(size) >= slabFrames) return 0;
+    this.cpu.countOf(cache, STAT_ORDER_FALLBACK);
+    return this.allocateLarge(size, 1, gfp, node);
   }
 
   private zeroed(address: Address, cache: number, gfp: GfpFlags): Address {

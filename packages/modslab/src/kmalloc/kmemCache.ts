@@ -38,6 +38,7 @@ import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
 import { checkBulk, type Kmalloc } from './kmalloc.ts';
 import type { Reclaim } from './reclaim.ts';
+import type { Tracing } from './tracing.ts';
 
 /** Largest object of a cache: as large as a sheaf entry's slab arithmetic allows. */
 const OBJECT_SIZE_MAX = 2 ** 30;
@@ -65,6 +66,7 @@ export interface CacheContext {
   readonly sheaves: Sheaves;
   readonly kmalloc: Kmalloc;
   readonly reclaim: Reclaim;
+  readonly tracing: Tracing;
   /** This thread's move functions, by cache number; each of one generation. */
   readonly moves: Map<number, { generation: number; move: MoveObject }>;
 }
@@ -121,6 +123,7 @@ export class Sheaf {
   private readonly cache: number;
   private readonly parts: number[];
   private readonly capacity: number;
+  private readonly objectSize: number;
   /** The cache's state word at the time: another one means that the cache has been destroyed. */
   private readonly state: number;
   private left: number;
@@ -130,6 +133,7 @@ export class Sheaf {
     this.cache = cache;
     this.parts = parts;
     this.capacity = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_CAPACITY];
+    this.objectSize = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_SIZE];
     this.state = context.metadata.m[cacheAt(context.metadata.layout, cache) + C_STATE];
     this.left = n;
   }
@@ -154,6 +158,8 @@ export class Sheaf {
     const n = this.left - (this.parts.length - 1) * this.capacity;
     const address = sheaves.popFrom(part, n);
     this.left--;
+    if (this.context.tracing.isOn)
+      this.context.tracing.allocated('kmem_cache_alloc', address, this.objectSize, 0);
     if (n === 1) {
       this.parts.pop();
       sheaves.releaseSheaf(part);
@@ -235,7 +241,9 @@ export class KmemCache {
     }
     if (address === 0) return;
     this.checkUsable();
-    this.sheaves.freeSlow(address, this.id);
+    const { tracing } = this.context;
+    if (!tracing.isOn) this.sheaves.freeSlow(address, this.id);
+    else tracing.free('kmem_cache_free', address, () => this.sheaves.freeSlow(address, this.id));
   }
 
   /** n objects into `out`, or none: n or 0. */
@@ -381,7 +389,7 @@ export class KmemCache {
   }
 
   private allocSlow(gfp: GfpFlags, node: number): Address {
-    const { sheaves, metadata, data, cpu, kmalloc, table } = this.context;
+    const { sheaves, metadata, data, cpu, kmalloc, table, tracing } = this.context;
     this.checkUsable();
     this.refuseCharged();
     checkGfp(gfp);
@@ -401,6 +409,7 @@ export class KmemCache {
     if (address !== 0 && (gfp & GFP.ZERO) !== 0) {
       zero(data, address, metadata.m[cacheAt(metadata.layout, this.id) + C_STRIDE]);
     }
+    if (address !== 0 && tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, gfp);
     return address;
   }
 

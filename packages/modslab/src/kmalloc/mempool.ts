@@ -77,7 +77,9 @@ export class Mempool {
     const { metadata, table, sheaves } = this.context;
     checkObject(metadata, address, this.cache.id, table);
     const { part, n } = this.place(this.have);
-    sheaves.pushTo(part, n, this.cache.id, address);
+    const put = (): void => sheaves.pushTo(part, n, this.cache.id, address);
+    if (this.context.tracing.isOn) this.context.tracing.free('kmem_cache_free', address, put);
+    else put();
     this.have++;
   }
 
@@ -115,7 +117,10 @@ export class Mempool {
     this.context.cpu.checkOnline();
     this.have--;
     const { part, n } = this.place(this.have);
-    return this.context.sheaves.popFrom(part, n);
+    const address = this.context.sheaves.popFrom(part, n);
+    const { tracing } = this.context;
+    if (tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, 0);
+    return address;
   }
 
   private claimParts(objects: number): boolean {

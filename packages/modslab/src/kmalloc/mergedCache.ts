@@ -64,7 +64,8 @@ export class MergedCache extends KmemCache {
   }
 
   override alloc(gfp: GfpFlags = 0): Address {
-    const { sheaves, metadata } = this.context;
+    const { sheaves, metadata, tracing } = this.context;
+    if (tracing.isOn) return this.allocFrom(gfp, NODE_ANY);
     if ((gfp & GFP_SLOW) === 0 && metadata.m[this.descriptor + C_STATE] === this.stateWord) {
       const slot = this.shared << HOT_SHIFT;
       const address = sheaves.pop(slot) || sheaves.popSpare(slot);
@@ -79,6 +80,12 @@ export class MergedCache extends KmemCache {
   }
 
   override free(address: Address): void {
+    const { tracing } = this.context;
+    if (tracing.isOn) tracing.free('kmem_cache_free', address, () => this.giveBack(address));
+    else this.giveBack(address);
+  }
+
+  private giveBack(address: Address): void {
     const { sheaves, metadata } = this.context;
     const { m, s, layout } = metadata;
     const pfn = address >>> layout.pageShift;
@@ -149,10 +156,13 @@ export class MergedCache extends KmemCache {
     this.checkUsable();
     checkGfp(gfp);
     const size = kmalloc.sizeOf(this.shared);
-    const address =
+    const run = (): Address =>
       node === NODE_ANY && (gfp & GFP.THISNODE) === 0
         ? kmalloc.kmalloc(size, gfp)
         : kmalloc.kmallocNode(size, gfp, node === NODE_ANY ? this.context.cpu.node : node);
+    const { tracing } = this.context;
+    const address = tracing.isOn ? tracing.inner(run) : run();
+    if (address !== 0 && tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, gfp);
     if (address === 0 && this.panics)
       throw new SlabError(
         'ENOMEM',

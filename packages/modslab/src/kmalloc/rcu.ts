@@ -59,9 +59,9 @@ export class RcuCallbacks {
   }
 
   /** Frees a live object, which is checked at once, after a grace period. Cost: a few atomics; a look at all in 64. */
-  kfree(address: Address): void {
+  kfree(address: Address, kmalloc: Kmalloc = this.kmalloc): void {
     if (address === 0) return;
-    this.kmalloc.kfreeDeferred(address);
+    kmalloc.kfreeDeferred(address);
     this.batch++;
     if (this.batch >= RCU_BATCH) this.collect();
   }

@@ -69,10 +69,10 @@ export function classesUpTo(classes: SizeClasses, largest: number): SizeClasses 
 export function classIndex(classes: SizeClasses): Uint8Array {
   const largest = classes.at(-1) ?? 0;
   const index = new Uint8Array((largest >>> 3) + 1);
-  let current = 0;
-  for (let granules = 0; granules < index.length; granules++) {
-    while (classes[current] < granules * 8) current++;
-    index[granules] = current;
-  }
+  let from = 0;
+  classes.forEach((size, i) => {
+    index.fill(i, from, (size >>> 3) + 1);
+    from = (size >>> 3) + 1;
+  });
   return index;
 }

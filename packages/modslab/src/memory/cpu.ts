@@ -26,6 +26,8 @@
 import { killPoint } from './assert.ts';
 import { invalid, SlabError } from './errors.ts';
 import {
+  CACHE_COUNTERS_CLEARED,
+  CACHE_COUNTERS_WORDS,
   CPU_COUNTERS,
   CPU_FRAMES,
   CPU_SCRATCH,
@@ -34,6 +36,7 @@ import {
   CPU_TAG_BYTES,
   CPU_TAG_LENGTH,
   CPU_THREAD,
+  cacheCountersAt,
   cpuAt,
   H_CPUS_TAKEN,
   TAG_NUMBER,
@@ -93,6 +96,36 @@ export const N_CLAIMS_LOST = 13;
 export const N_OBJECTS_PENDED = 14;
 export const N_SHEAF_SWAP = 15;
 
+/**
+ * Counters that every CPU keeps of its own slow paths for each cache, by their index in its row (Linux: `stat_item`). All
+ * count bulk operations, so the fast paths have no part in them; stat/cacheCounters.ts derives from them what those did.
+ */
+export const STAT_ALLOC_SLOWPATH = 0;
+export const STAT_FREE_SLOWPATH = 1;
+/** Objects taken out of slabs. */
+export const STAT_SHEAF_REFILL = 2;
+/** Objects put back into slabs. */
+export const STAT_SHEAF_FLUSH = 3;
+export const STAT_BARN_GET = 4;
+export const STAT_BARN_GET_FAIL = 5;
+export const STAT_BARN_PUT = 6;
+export const STAT_BARN_PUT_FAIL = 7;
+export const STAT_ALLOC_SLAB = 8;
+export const STAT_FREE_SLAB = 9;
+/** A slab could not be had: the object is a run of frames of its own. */
+export const STAT_ORDER_FALLBACK = 10;
+/** Main changed places with a spare. */
+export const STAT_SHEAF_SWAP = 11;
+/** Objects that must have been popped from main since it was last seen, for it to be as it is; and pushed. */
+export const STAT_POPPED = 12;
+export const STAT_PUSHED = 13;
+/** Objects freed to wait for a grace period. */
+export const STAT_FREE_RCU = 14;
+export const STATS = 15;
+/** No counter: objects that main had when it was last seen. In the other line: objects in sheaves at the clearing. */
+const STAT_LEVEL = 15;
+export const STAT_CLEARED_CACHED: number = CACHE_COUNTERS_CLEARED + 15;
+
 export const statusOf = (word: number): number => word & STATUS_MASK;
 export const reaperOf = (word: number): number => (word >>> REAPER_SHIFT) & REAPER_MASK;
 export const generationOf = (word: number): number => word >>> GENERATION_SHIFT;
@@ -111,6 +144,8 @@ export class Cpu {
   /** What this CPU writes into a claim word: its number + 1. */
   readonly owner: number;
   readonly node: number;
+  /** Word offset of what it counts of cache 0; that of the others follows. */
+  private readonly stats: number;
   /** This thread has called `detach`. */
   left = false;
 
@@ -122,11 +157,58 @@ export class Cpu {
     this.scratch = this.record + CPU_SCRATCH;
     this.owner = id + 1;
     this.node = id % metadata.layout.nodes;
+    this.stats = cacheCountersAt(metadata.layout, id, 0);
   }
 
   /** Adds to one of this CPU's counters. */
   count(counter: number, by: number = 1): void {
     this.metadata.m[this.record + CPU_COUNTERS + counter] += by;
+  }
+
+  /** Adds to one of this CPU's counters of a cache. */
+  countOf(cache: number, stat: number, by: number = 1): void {
+    this.metadata.m[this.stats + cache * CACHE_COUNTERS_WORDS + stat] += by;
+  }
+
+  /**
+   * Main of a cache had `before` objects just now, and has `after`: so since it was last seen as many objects at least were
+   * popped, or pushed, as it had more, or less, by then.
+   */
+  countMain(cache: number, before: number, after: number): void {
+    const { m } = this.metadata;
+    const row = this.stats + cache * CACHE_COUNTERS_WORDS;
+    const moved = before - m[row + STAT_LEVEL];
+    if (moved > 0) m[row + STAT_PUSHED] += moved;
+    else m[row + STAT_POPPED] -= moved;
+    m[row + STAT_LEVEL] = after;
+  }
+
+  /** Main of a cache is a new one, empty. */
+  countFromHere(cache: number): void {
+    this.metadata.m[this.stats + cache * CACHE_COUNTERS_WORDS + STAT_LEVEL] = 0;
+  }
+
+  /** What one of this CPU's counters of a cache stands at. */
+  countedOf(cache: number, stat: number): number {
+    return this.metadata.m[this.stats + cache * CACHE_COUNTERS_WORDS + stat];
+  }
+
+  /** Books what this CPU has flushed of a cache since its counter stood at `before` for CPU `dead`, which it reaps. */
+  bookFlushFor(dead: number, cache: number, before: number): void {
+    const { m, layout } = this.metadata;
+    const own = this.stats + cache * CACHE_COUNTERS_WORDS + STAT_SHEAF_FLUSH;
+    m[cacheCountersAt(layout, dead, cache) + STAT_SHEAF_FLUSH] += m[own] - before;
+    m[own] = before;
+  }
+
+  /** Counting of a cache begins anew, on all CPUs; `cached`: objects that each has in its sheaves at this moment. */
+  clearCountersOf(cache: number, cached: readonly number[] = []): void {
+    const { m, layout } = this.metadata;
+    for (let id = 0; id < m[H_CPUS_TAKEN]; id++) {
+      const row = cacheCountersAt(layout, id, cache);
+      for (let stat = 0; stat < STATS; stat++) m[row + CACHE_COUNTERS_CLEARED + stat] = m[row + stat];
+      m[row + STAT_CLEARED_CACHED] = cached[id] ?? 0;
+    }
   }
 
   /** What one of this CPU's counters stands at. */
@@ -166,6 +248,22 @@ export class Cpu {
     const old = statusWord(from, 0, this.generation);
     return Atomics.compareExchange(this.metadata.m, at, old, statusWord(to, 0, this.generation)) === old;
   }
+}
+
+/**
+ * Takes over a slot that somebody has, with everything in it: only where no other thread has the memory, which is a
+ * restored heap all of whose slots are taken. Of a CPU that is being reaped there is always one that reaps it.
+ */
+export function adoptCpu(metadata: Metadata): Cpu {
+  const { m, layout } = metadata;
+  for (let id = 0; id < layout.cpus; id++) {
+    const at = cpuAt(layout, id) + CPU_STATUS;
+    const status = statusOf(m[at]);
+    if (status !== ONLINE && status !== LEAVING) continue;
+    m[at] = statusWord(ONLINE, 0, generationOf(m[at]));
+    return new Cpu(metadata, id, generationOf(m[at]));
+  }
+  throw new SlabError('ECORRUPT', 'every CPU of the heap is being reaped, and none of them reaps');
 }
 
 /** Claims a free CPU slot. Throws `ENOCPU` if there is none. Cost: O(CPUs), one compare-and-swap. */

@@ -7,7 +7,7 @@
  * costs no memory.
  *
  *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ deferred frames │ page tables │ barns │
- *     sheaves │ templates │ groups │ states
+ *     sheaves │ templates │ groups │ cache counters │ states
  *
  * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
  * the claim, plain (others may read, and get a hint).
@@ -18,6 +18,7 @@
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
  *    16 reports of damage [A]                     20 caches merge [C]   21 slob [C]
+ *    40 places in the order of traced operations [A]   41 the heap's number in recordings [A]
  *    48 grace periods begun [A]                   49 grace periods ended [A]  (memory/rcu.ts)
  *
  * CPU record, 128 words, eight cache lines that no other CPU writes in the steady state
@@ -51,6 +52,9 @@
  *      1 parent, or 0 [H]             16 … 47 groups adopted [A]     80 …    row: granules charged by each CPU slot [P]
  *      2 limit in granules, or -1 [A]
  *
+ * Cache counters, 32 words a CPU and cache: what this CPU's slow paths have counted [P]; what they stood at when they were
+ * cleared, 16 words on [A]: see memory/cpu.ts.
+ *
  * Page descriptor (`struct page`), 16 words, one cache line: see page/page.ts.
  *
  * Sheaf, 256 words, aligned to as many: word 0 its owner [A], from word 2 pairs of entry and state [P]: see slab/sheaves.ts.
@@ -63,7 +67,7 @@
 /** 'MSLB' read as a little-endian word. */
 export const MAGIC = 0x424c534d;
 /** Layout version; a handle of another one is refused. */
-export const VERSION = 1;
+export const VERSION = 2;
 
 export const WORD_SHIFT = 2;
 /** Sheaf entries count granules of 8 bytes. */
@@ -92,6 +96,10 @@ export const H_REPORTS = 16;
 export const H_MERGE = 20;
 /** 1: caches that can lie in slob pages do (slab/slob.ts). */
 export const H_SLOB = 21;
+/** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
+export const H_TRACE_PLACE = 40;
+/** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */
+export const H_TRACE_HEAP = 41;
 export const H_RCU_BEGUN = 48;
 export const H_RCU_ENDED = 49;
 /** Words behind the last named one stay 0: where a cache that a CPU does not use has its empty sheaf (slab/sheaves.ts). */
@@ -181,6 +189,10 @@ export const G_ROW = 80;
 /** Groups of a heap, of which number 0 is none. As many as the bitmap of adopted groups has bits. */
 export const GROUPS = 1024;
 
+/** Counters of one cache by one CPU, a line; then a line of what they stood at when they were cleared. */
+export const CACHE_COUNTERS_WORDS = 32;
+export const CACHE_COUNTERS_CLEARED = 16;
+
 export const PAGE_WORDS = 16;
 export const PAGE_WORDS_SHIFT = 4;
 
@@ -246,6 +258,7 @@ export interface Layout extends Geometry {
   readonly groups: number;
   /** Words of a group, its row included. */
   readonly groupWords: number;
+  readonly cacheCounters: number;
   /** Byte offset of state region r. */
   readonly stateRegions: readonly number[];
   readonly totalBytes: number;
@@ -284,6 +297,7 @@ export function layoutOf(geometry: Geometry): Layout {
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
   const groupWords = alignTo(G_ROW + cpus, LINE_WORDS);
   const groups = section(GROUPS * groupWords);
+  const cacheCounters = section(cpus * caches * CACHE_COUNTERS_WORDS);
   const stateRegions: number[] = [];
   for (let r = 0; r <= pageShift - GRANULE_SHIFT; r++) {
     stateRegions.push(section(Math.ceil((maxFrames * 2 ** r) / 2 ** WORD_SHIFT)) << WORD_SHIFT);
@@ -306,6 +320,7 @@ export function layoutOf(geometry: Geometry): Layout {
     templates,
     groups,
     groupWords,
+    cacheCounters,
     stateRegions,
     totalBytes: alignTo(end, LINE_WORDS) << WORD_SHIFT,
   };
@@ -349,6 +364,11 @@ export function templateAt(layout: Layout, id: number): number {
 /** Word offset of group `number`. */
 export function groupAt(layout: Layout, number: number): number {
   return layout.groups + number * layout.groupWords;
+}
+
+/** Word offset of what CPU `cpu` counts of cache `id`. */
+export function cacheCountersAt(layout: Layout, cpu: number, id: number): number {
+  return layout.cacheCounters + (cpu * layout.caches + id) * CACHE_COUNTERS_WORDS;
 }
 
 /** First frame of `node`; nodes are equal windows of the frames. */

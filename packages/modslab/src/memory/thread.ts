@@ -6,6 +6,9 @@
  */
 
 interface Host {
+  /** Node's `chdir` says so where it does nothing: on worker threads. */
+  readonly chdir?: { readonly disabled?: boolean };
+  readonly versions?: { readonly bun?: string; readonly deno?: string };
   getBuiltinModule?(name: string): { readonly threadId?: number } | undefined;
 }
 
@@ -15,11 +18,18 @@ export function hostNumbersThreads(): boolean {
   return typeof host?.getBuiltinModule === 'function';
 }
 
+/** Whether it is Node's main thread for sure, whose number is 0: asking the module costs 2 ms there, since it must be loaded. */
+function isMainOfNode({ chdir, versions }: Host): boolean {
+  const isNode = versions?.bun === undefined && versions?.deno === undefined;
+  return isNode && typeof chdir === 'function' && (chdir as { disabled?: boolean }).disabled !== true;
+}
+
 /** The worker thread's number; 0 on the main thread, and where the host has none. */
 export function threadIdOfHost(): number {
   try {
     const { process: host } = globalThis as { readonly process?: Host };
-    return host?.getBuiltinModule?.('node:worker_threads')?.threadId ?? 0;
+    if (host === undefined || isMainOfNode(host)) return 0;
+    return host.getBuiltinModule?.('node:worker_threads')?.threadId ?? 0;
   } catch {
     return 0;
   }

@@ -157,14 +157,14 @@ export class CacheTable {
       invalid(`a template has at most ${TEMPLATE_BYTES_MAX} bytes, not ${spec.ctor.length}`, spec.name);
     }
     for (let attempt = 0; attempt < NAME_TRIES; attempt++) {
-      if (this.find(spec.name) !== 0)
+      if (this.findNamed(name) !== 0)
         invalid(`there is a cache '${spec.name}' already: open it with heap.cache()`, spec.name);
       const id = this.claimSlot();
       if (id === this.givenUp) this.givenUp = 0;
       killPoint('cache.created-slot');
       const state = Atomics.load(this.m, cacheAt(this.metadata.layout, id));
       this.fillIn(id, spec, name);
-      if (this.publish(id, cacheGeneration(state), spec.name)) return id;
+      if (this.publish(id, cacheGeneration(state), name)) return id;
     }
     throw new SlabError(
       'EBUSY',
@@ -176,10 +176,14 @@ export class CacheTable {
 
   /** The number of the READY cache of that name, or 0. */
   find(name: string): number {
+    return this.findNamed(encodeText(name));
+  }
+
+  private findNamed(name: Uint8Array): number {
     const { m, metadata } = this;
     for (let id = 1; id < metadata.layout.caches; id++) {
       const state = Atomics.load(m, cacheAt(metadata.layout, id));
-      if (cacheStatus(state) === CACHE_READY && this.name(id) === name) return id;
+      if (cacheStatus(state) === CACHE_READY && this.isNamed(id, name)) return id;
     }
     return 0;
   }
@@ -208,6 +212,16 @@ export class CacheTable {
   /** Whether the cache shares another one's slabs. */
   isMerged(id: number): boolean {
     return this.m[cacheAt(this.metadata.layout, id) + C_MERGED] !== 0;
+  }
+
+  /** Whether a descriptor has that name, in UTF-8. Names differ near their ends, if their lengths do not. */
+  private isNamed(id: number, name: Uint8Array): boolean {
+    const { m, s, layout } = this.metadata;
+    const cache = cacheAt(layout, id);
+    if (m[cache + C_NAME_LENGTH] !== name.length) return false;
+    const start = (cache + C_NAME) << WORD_SHIFT;
+    for (let i = name.length - 1; i >= 0; i--) if (s[start + i] !== name[i]) return false;
+    return true;
   }
 
   name(id: number): string {
@@ -358,6 +372,7 @@ export class CacheTable {
     m[cache + C_NAME_LENGTH] = name.length;
     metadata.s.set(name, (cache + C_NAME) << WORD_SHIFT);
     this.fillInConstructor(id, spec.ctor);
+    this.cpu.clearCountersOf(id);
   }
 
   private fillInConstructor(id: number, constructor: CacheSpec['ctor']): void {
@@ -375,7 +390,7 @@ export class CacheTable {
     }
   }
 
-  private publish(id: number, generation: number, name: string): boolean {
+  private publish(id: number, generation: number, name: Uint8Array): boolean {
     const { m, metadata, cpu } = this;
     const at = cacheAt(metadata.layout, id);
     const candidate = stateWord(CACHE_CANDIDATE, cpu.owner, generation);
@@ -389,7 +404,7 @@ export class CacheTable {
   }
 
   /** False if a READY cache has the name, or is the same alias of the same cache. */
-  private makeOthersWithdraw(own: number, name: string): boolean {
+  private makeOthersWithdraw(own: number, name: Uint8Array): boolean {
     const { m, metadata } = this;
     const merged = m[cacheAt(metadata.layout, own) + C_MERGED];
     for (let id = 1; id < metadata.layout.caches; id++) {
@@ -399,7 +414,7 @@ export class CacheTable {
       const status = cacheStatus(state);
       if (status !== CACHE_CANDIDATE && status !== CACHE_READY) continue;
       const isSameAlias = merged !== 0 && m[at + C_MERGED] === merged;
-      if (!isSameAlias && this.name(id) !== name) continue;
+      if (!isSameAlias && !this.isNamed(id, name)) continue;
       if (status === CACHE_READY) return false;
       const withdrawn = stateWord(CACHE_NONE, 0, cacheGeneration(state));
       const found = Atomics.compareExchange(m, at, state, withdrawn);

@@ -60,7 +60,7 @@ export function granuleStatesAt(layout: Layout, pfn: number): number {
 }
 
 /** Byte offset of a slob page's first name. */
-function namesAt(layout: Layout, pfn: number): number {
+export function namesAt(layout: Layout, pfn: number): number {
   const region = layout.pageShift - GRANULE_SHIFT - 1;
   return layout.stateRegions[region] + (pfn << region);
 }

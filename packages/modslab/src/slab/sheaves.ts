@@ -58,6 +58,13 @@ import {
   N_FREE_SLOW,
   N_SHEAF_SWAP,
   N_SLABS_FREED,
+  STAT_ALLOC_SLOWPATH,
+  STAT_BARN_GET,
+  STAT_BARN_GET_FAIL,
+  STAT_BARN_PUT,
+  STAT_BARN_PUT_FAIL,
+  STAT_FREE_SLOWPATH,
+  STAT_SHEAF_SWAP,
 } from '../memory/cpu.ts';
 import { addressOf, entryOf } from '../memory/entry.ts';
 import { invalid } from '../memory/errors.ts';
@@ -124,6 +131,8 @@ const FULL = 3;
 const EMPTY = 4;
 const GENERATION = 5;
 const SPARES = 6;
+/** No generation. */
+const SEALED = -1;
 const HOT_WORDS: number = 1 << HOT_SHIFT;
 const FIRST_SPARE = 7;
 const LAST_SPARE: number = HOT_WORDS - 1;
@@ -154,6 +163,7 @@ export class Sheaves implements SlabAllocator {
   /** This thread's hot words of all caches. */
   private readonly hot: Int32Array;
   private epoch: number;
+  private isSealed = false;
 
   constructor(base: SlabAllocator) {
     const { metadata, cpu } = base.frames;
@@ -390,6 +400,7 @@ export class Sheaves implements SlabAllocator {
   allocSlow(cache: number, gfp: GfpFlags): Address {
     this.enterSlowPath();
     this.cpu.count(N_ALLOC_SLOW);
+    this.cpu.countOf(cache, STAT_ALLOC_SLOWPATH);
     const slot = cache << HOT_SHIFT;
     // A pass fails only after it made a slab, whose constructor may have used up what there was: bounded all the same.
     for (let attempt = 0; attempt < 8; attempt++) {
@@ -410,6 +421,7 @@ export class Sheaves implements SlabAllocator {
     this.enterSlowPath();
     this.cpu.count(N_FREE_SLOW);
     const cache = checkObject(this.metadata, address, expected, this.table);
+    this.cpu.countOf(cache, STAT_FREE_SLOWPATH);
     const own = this.table.allocatorOf(cache);
     if (own === undefined) this.takeBack(cache, address);
     else own.free(cache, address);
@@ -421,7 +433,10 @@ export class Sheaves implements SlabAllocator {
     // What a merged cache handed out is from here on an object like the others.
     s[stateAt(m, cacheAt(metadata.layout, cache), entryOf(address))] = LIVE;
     const slot = cache << HOT_SHIFT;
-    if (this.open(cache)) {
+    // An object of a cache that this CPU has not used yet is another one's, and may share a line with what that one uses:
+    // it goes home, so that it is not the first to be handed out here. From the next one on, frees are to be fast.
+    const isOpen = this.isOpen(cache);
+    if (this.open(cache) && isOpen) {
       if (this.isFull(slot)) this.makeRoom(cache, slot);
       const page = pageAt(this.metadata.layout, address >>> this.metadata.layout.pageShift);
       if (this.push(slot, page, address)) return;
@@ -517,6 +532,18 @@ export class Sheaves implements SlabAllocator {
     return this.hot[slot | GENERATION];
   }
 
+  /** While sealed, handles of caches find another generation than theirs, so every call goes the slow way. */
+  seal(isSealed: boolean): void {
+    const { hot, m, metadata } = this;
+    this.enterSlowPath();
+    this.isSealed = isSealed;
+    for (let cache = 1; cache < metadata.layout.caches; cache++) {
+      // A number is not given to another cache while this CPU has sheaves of it.
+      const generation = cacheGeneration(m[cacheAt(metadata.layout, cache) + C_STATE]);
+      if (this.isOpen(cache)) hot[(cache << HOT_SHIFT) | GENERATION] = isSealed ? SEALED : generation;
+    }
+  }
+
   /** Whether this CPU has sheaves of the cache. */
   isOpen(cache: number): boolean {
     return this.hot[(cache << HOT_SHIFT) | LIMIT] !== 0;
@@ -583,10 +610,11 @@ export class Sheaves implements SlabAllocator {
     hot[slot | MAIN] = main;
     hot[slot | FULL] = 0;
     hot[slot | EMPTY] = 0;
-    hot[slot | GENERATION] = cacheGeneration(m[descriptor + C_STATE]);
+    hot[slot | GENERATION] = this.isSealed ? SEALED : cacheGeneration(m[descriptor + C_STATE]);
     hot[slot | SPARES] = this.sparesFor(descriptor);
     hot[slot | LIMIT] = m[descriptor + C_CAPACITY];
     hot[slot | TOP] = this.bottomOf(slot, main);
+    this.cpu.countFromHere(cache);
     return true;
   }
 
@@ -599,6 +627,7 @@ export class Sheaves implements SlabAllocator {
     const main = hot[slot | MAIN];
     const bottom = this.bottomOf(slot, main);
     const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
+    this.cpu.countMain(cache, count, 0);
     const spares = hot.slice(slot + FIRST_SPARE, slot + HOT_WORDS);
     hot.fill(0, slot, slot + HOT_WORDS);
     hot[slot | TOP] = TOP_CLOSED;
@@ -637,6 +666,7 @@ export class Sheaves implements SlabAllocator {
     const bottom = this.bottomOf(slot, hot[slot | MAIN]);
     const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
     hot[slot | TOP] = bottom;
+    this.cpu.countMain(cache, count, 0);
     this.base.drain(cache, bottom, 1, count);
   }
 
@@ -652,8 +682,11 @@ export class Sheaves implements SlabAllocator {
       const bottom = this.bottomOf(slot, hot[slot | MAIN]);
       const count = this.base.fill(cache, bottom, 0, hot[slot | LIMIT], gfp, NODE_ANY);
       hot[slot | TOP] = bottom + (count << PAIR_SHIFT);
+      this.cpu.countOf(cache, STAT_BARN_GET_FAIL);
+      this.cpu.countMain(cache, 0, count);
       return;
     }
+    this.cpu.countMain(cache, 0, hot[slot | LIMIT]);
     const empty = hot[slot | MAIN];
     hot[slot | MAIN] = full;
     hot[slot | TOP] = full + SHEAF_TOP;
@@ -668,6 +701,7 @@ export class Sheaves implements SlabAllocator {
       const hasRoom = this.spares(slot) < hot[slot | SPARES];
       const empty = hasRoom || this.barnHasRoom(cache) ? this.claimSheaf(cache) : 0;
       if (empty === 0) {
+        this.cpu.countOf(cache, STAT_BARN_PUT_FAIL);
         this.drainMain(cache, slot);
         return;
       }
@@ -675,6 +709,7 @@ export class Sheaves implements SlabAllocator {
         const full = hot[slot | MAIN];
         hot[slot | MAIN] = empty;
         hot[slot | TOP] = this.bottomOf(slot, empty);
+        this.cpu.countMain(cache, hot[slot | LIMIT], 0);
         this.putIntoBarn(cache, full);
         return;
       }
@@ -701,7 +736,7 @@ export class Sheaves implements SlabAllocator {
     hot[slot | TOP] = hot[at] + SHEAF_TOP;
     hot[at] = 0;
     this.addEmptySpare(slot, empty);
-    this.cpu.count(N_SHEAF_SWAP);
+    this.countSwap(slot, 0, hot[slot | LIMIT]);
   }
 
   /** Main, full, changes places with an empty spare. */
@@ -713,7 +748,14 @@ export class Sheaves implements SlabAllocator {
     hot[slot | TOP] = this.bottomOf(slot, hot[at]);
     hot[at] = 0;
     hot[slot + FIRST_SPARE + hot[slot | FULL]++] = full;
+    this.countSwap(slot, hot[slot | LIMIT], 0);
+  }
+
+  private countSwap(slot: number, before: number, after: number): void {
+    const cache = slot >>> HOT_SHIFT;
     this.cpu.count(N_SHEAF_SWAP);
+    this.cpu.countOf(cache, STAT_SHEAF_SWAP);
+    this.cpu.countMain(cache, before, after);
   }
 
   private barnHasRoom(cache: number): boolean {
@@ -728,6 +770,7 @@ export class Sheaves implements SlabAllocator {
     killPoint('barn.put-bit');
     Atomics.store(m, sheaf, IN_BARN);
     cpu.count(N_BARN_PUT);
+    cpu.countOf(cache, STAT_BARN_PUT);
     // Destroyed in the meantime: whoever did that may have emptied the barn before the sheaf was in it.
     if (!this.table.isReady(cache)) this.drainBarns(cache);
   }
@@ -744,6 +787,7 @@ export class Sheaves implements SlabAllocator {
       killPoint('barn.taken');
       this.forgetInBarn(cache, sheaf);
       cpu.count(N_BARN_GET);
+      cpu.countOf(cache, STAT_BARN_GET);
       return sheaf;
     }
     return 0;

@@ -56,6 +56,10 @@ import {
   N_REFILL,
   N_SLABS_ALLOCATED,
   N_SLABS_FREED,
+  STAT_ALLOC_SLAB,
+  STAT_FREE_SLAB,
+  STAT_SHEAF_FLUSH,
+  STAT_SHEAF_REFILL,
 } from '../memory/cpu.ts';
 import type { DataMemory } from '../memory/data.ts';
 import { addressOf, entryOf } from '../memory/entry.ts';
@@ -570,6 +574,7 @@ export class Slabifier implements SlabAllocator {
       s[states + index] = CACHED;
     }
     m[page + PAGE_FIRST_FREE] = index;
+    this.cpu.countOf(cache, STAT_SHEAF_REFILL, n - have);
     killPoint('slab.taken');
     if (n < want && left > 0) {
       // It counts more FREE objects than it has.
@@ -604,6 +609,7 @@ export class Slabifier implements SlabAllocator {
     const slab = m[sheaf + (from << PAIR_SHIFT)] >>> shift;
     const first = firstStateAt(m, descriptor, head);
     let count = m[page + PAGE_CLAIM] & COUNT_MASK;
+    const before = count;
     for (let i = from; i <= to; i++) {
       const at = sheaf + (i << PAIR_SHIFT);
       const entry = m[at];
@@ -619,6 +625,7 @@ export class Slabifier implements SlabAllocator {
       killPoint('slab.putting');
       m[at] = 0;
     }
+    this.cpu.countOf(cache, STAT_SHEAF_FLUSH, count - before);
     killPoint('slab.put');
     this.letGo(cache, head, count, false);
   }
@@ -650,6 +657,7 @@ export class Slabifier implements SlabAllocator {
       Atomics.compareExchange(s, state, RELEASING, PENDING);
       m[cpu.record + CPU_PENDING_ENTRY] = 0;
       cpu.count(N_OBJECTS_PENDED);
+      cpu.countOf(cache, STAT_SHEAF_FLUSH);
     }
   }
 
@@ -860,6 +868,8 @@ export class Slabifier implements SlabAllocator {
       return true;
     }
     const states = firstStateAt(m, descriptor, head);
+    const used = m[descriptor + C_OBJECTS] - (m[page + PAGE_CLAIM] & COUNT_MASK);
+    this.cpu.countOf(cache, STAT_SHEAF_FLUSH, used);
     s.fill(FREE, states, states + m[descriptor + C_OBJECTS]);
     Atomics.and(m, page + PAGE_CLAIM, ~CLAIM_PENDING);
     killPoint('group.slab-emptied');
@@ -1003,6 +1013,7 @@ export class Slabifier implements SlabAllocator {
     killPoint('slab.published');
     this.frames.published();
     this.cpu.count(N_SLABS_ALLOCATED);
+    this.cpu.countOf(cache, STAT_ALLOC_SLAB);
     return head;
   }
 
@@ -1030,6 +1041,7 @@ export class Slabifier implements SlabAllocator {
     if (this.runsUserCode) this.releaseByUser(cache, head, pages);
     else pages.freeExact(head, m[descriptor + C_FRAMES]);
     this.cpu.count(N_SLABS_FREED);
+    this.cpu.countOf(cache, STAT_FREE_SLAB);
   }
 
   /** A destructor of the user's may throw: then the slab is still there, and is let go of. */

@@ -19,6 +19,7 @@
 
 import { killPoint } from '../memory/assert.ts';
 import { clearBit, hasBit, nextSet, setBit } from '../memory/bitmap.ts';
+import { STAT_FREE_RCU } from '../memory/cpu.ts';
 import { entryOf } from '../memory/entry.ts';
 import { hex, SlabError } from '../memory/errors.ts';
 import { C_OBJECTS, CPU_RCU_DEFERRING, cacheAt, cpuAt, H_FRAMES, pageAt } from '../memory/layout.ts';
@@ -57,6 +58,7 @@ export function deferObject(frames: FrameAllocator, cache: number, address: numb
     m[cpu.record + CPU_RCU_DEFERRING] = 0;
     throw new SlabError('EDOUBLEFREE', `${hex(address)} is free already, or being freed`, address);
   }
+  cpu.countOf(cache, STAT_FREE_RCU);
   killPoint('waiting.deferred');
   if (!hasBit(m, layout.deferredBitmap, head)) setBit(m, layout.deferredBitmap, head);
   m[cpu.record + CPU_RCU_DEFERRING] = 0;

@@ -1,19 +1,28 @@
 /** Memory figures: how much of the heap is in use, by whom, and how it is broken up. Computed when asked for. */
 
 import { countSet, nextClear, nextSet } from '../memory/bitmap.ts';
-import { COUNTERS, type CounterName } from '../memory/cpu.ts';
+import { COUNTERS, type CounterName, generationOf } from '../memory/cpu.ts';
 import {
   C_OBJECTS,
   C_STRIDE,
+  CACHE_WORDS,
   CPU_COUNTERS,
+  CPU_STATUS,
+  CPU_WORDS,
   cacheAt,
   cpuAt,
   H_DMA_END,
   H_DMA_START,
   H_FRAMES,
   H_PEAK_FRAMES,
+  HEADER_WORDS,
   nodeStart,
+  PAGE_WORDS,
   pageAt,
+  SHEAF_WORDS,
+  SHEAF_WORDS_SHIFT,
+  sheavesAt,
+  WORD_SHIFT,
   windowBytes,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
@@ -35,7 +44,7 @@ export interface MemInfo {
   footprint: number;
   /** The largest footprint so far. */
   peakFootprint: number;
-  /** Of the metadata buffer, what the heap's present frames need (the rest is reserved, not touched). */
+  /** Of the metadata buffer, what frames, caches, CPUs and sheaves in use need (the rest is reserved, not touched). */
   metadata: number;
   /** Live objects, each as large as its class; large objects, pages and vmalloc areas with all their frames. */
   live: number;
@@ -65,7 +74,6 @@ export function meminfo(metadata: Metadata): MemInfo {
     live += count.live * m[cacheAt(layout, id) + C_STRIDE];
     if (slabsOf(metadata, id) === id) states += count.slabs * m[cacheAt(layout, id) + C_OBJECTS];
   });
-  const fixed = (layout.freeBitmap - (layout.maxFrames - frames) * 16) * 4;
   return {
     size: windowBytes(layout, frames),
     maxSize: windowBytes(layout, layout.maxFrames),
@@ -73,9 +81,26 @@ export function meminfo(metadata: Metadata): MemInfo {
     free: free * pageSize,
     footprint: (total - free) * pageSize,
     peakFootprint: Math.max(m[H_PEAK_FRAMES], total - free) * pageSize,
-    metadata: fixed + states,
+    metadata: tableBytes(metadata, frames) + states,
     live,
   };
+}
+
+/** Bytes of everything in the metadata but the states of objects, as far as it is in use. */
+function tableBytes(metadata: Metadata, frames: number): number {
+  const { m, layout } = metadata;
+  const bitmap = Math.ceil(frames / 32);
+  let words = HEADER_WORDS + frames * PAGE_WORDS + bitmap;
+  for (let cpu = 0; cpu < layout.cpus; cpu++)
+    if (generationOf(m[cpuAt(layout, cpu) + CPU_STATUS]) !== 0) words += CPU_WORDS;
+  for (let cache = 1; cache < layout.caches; cache++) {
+    if (m[cacheAt(layout, cache) + C_OBJECTS] === 0) continue;
+    words += CACHE_WORDS + bitmap + layout.nodes * layout.barnWords;
+    const pool = sheavesAt(layout, cache);
+    for (let sheaf = pool; sheaf < pool + (layout.sheavesPerCache << SHEAF_WORDS_SHIFT); sheaf += SHEAF_WORDS)
+      if (m[sheaf] !== 0) words += SHEAF_WORDS;
+  }
+  return words << WORD_SHIFT;
 }
 
 function runBytes(metadata: Metadata, frames: number): number {

@@ -55,7 +55,16 @@ const SHIM_NAMES = [
   '$byte',
 ];
 const UNTOUCHED: ReadonlySet<string> = new Set(['memory/assert.ts', 'memory/metadata.ts']);
-const UNTOUCHED_METHODS: ReadonlySet<string> = new Set(['Cpu.count', 'Cpu.counted']);
+const UNTOUCHED_METHODS: ReadonlySet<string> = new Set([
+  'Cpu.count',
+  'Cpu.counted',
+  'Cpu.countOf',
+  'Cpu.countMain',
+  'Cpu.countFromHere',
+  'Cpu.countedOf',
+  'Cpu.bookFlushFor',
+  'Cpu.clearCountersOf',
+]);
 const READ_MODIFY_WRITE: ReadonlySet<string> = new Set(['add', 'sub', 'and', 'or', 'xor', 'exchange']);
 
 const OPTIONS: ts.CompilerOptions = {

@@ -11,7 +11,14 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Problem } from 'modslab';
 import { createDataBuffer, DataMemory } from '#src/memory/data.js';
-import { C_CAPACITY, CPU_WORDS, cacheAt, H_KMALLOC_CACHES, VERSION } from '#src/memory/layout.js';
+import {
+  C_CAPACITY,
+  CPU_WORDS,
+  cacheAt,
+  cacheCountersAt,
+  H_KMALLOC_CACHES,
+  VERSION,
+} from '#src/memory/layout.js';
 import { createMetadata, type Metadata } from '#src/memory/metadata.js';
 import { layersOn, spec } from '../support/internals.ts';
 import { $quiet, machine, mixInto } from './shim.ts';
@@ -335,6 +342,8 @@ export class World {
     const { m, layout } = this.metadata;
     const { cpuRecords, cpus } = layout;
     for (let at = cpuRecords; at < cpuRecords + cpus * CPU_WORDS; at++) m[at] = this.base[at];
+    const end = cacheCountersAt(layout, cpus, 0);
+    m.set(this.base.subarray(layout.cacheCounters, end), layout.cacheCounters);
   }
 
   private createCaches(): void {

@@ -1,0 +1,87 @@
+/**
+ * Recordings: what one thread does on a heap, as text that stat/recordedTrace.ts puts together with that of the other threads.
+ * The first line says of which heap it is, then a line an operation:
+ *
+ *     # modslab-recording 1 heap=H pageSize=P
+ *     PLACE OP EVENT ADDRESS FROM VACATED REQUESTED ALLOCATED GFP ALIGN CPU TIME CACHE CALL-SITE
+ *
+ * separated by tabs. OP: `a` an allocation, `f` a free, `r` a realloc (in place, or of the object at FROM, which was given up
+ * at VACATED). PLACE orders the operations of all threads (kmalloc/tracing.ts), modulo 2^32; TIME is in milliseconds.
+ */
+
+import { H_TRACE_HEAP } from '../memory/layout.ts';
+import type { Metadata } from '../memory/metadata.ts';
+import type { TraceDetail, TraceEvent, TraceRecorder, Tracing } from './tracing.ts';
+
+export interface RecordOptions {
+  /** Where the text goes, in pieces of whole lines; without, `stop` returns it. Must not call the heap. */
+  write?: (text: string) => void;
+  /** Note who called: costs some microseconds an operation. Default: false. */
+  callSites?: boolean;
+}
+
+/** Characters that are collected before they are written. */
+const PIECE = 4096;
+
+/**
+ * The innermost frame of the call stack that is not modslab's: `name@file:line`; '' where the engine shows none. Modslab's are
+ * those in the folder that this module's own frame, the first one, says (source maps may have changed its name).
+ */
+function callSite(): string {
+  const { stackTraceLimit } = Error as { stackTraceLimit?: number };
+  (Error as { stackTraceLimit?: number }).stackTraceLimit = 30;
+  const lines = (new Error().stack ?? '').split('\n').filter((line) => /:\d+/.test(line));
+  (Error as { stackTraceLimit?: number }).stackTraceLimit = stackTraceLimit;
+  const [, own = '\n'] = /([^\s(@]*[/\\])kmalloc[/\\]recording\.[jt]s/.exec(lines[0] ?? '') ?? [];
+  const frame = lines.find((line, i) => i > 0 && !line.includes(own));
+  if (frame === undefined) return '';
+  const parts = /^ *at (?:(.*) \()?(.*?)\)?$/.exec(frame) ?? /^(.*?)@(.*)$/.exec(frame);
+  const [, name = '', place = ''] = parts ?? [];
+  const file = place.replace(/^.*[/\\]/, '').replace(/(:\d+):\d+$/, '$1');
+  return `${name.replaceAll(/\s/g, '_') || 'anonymous'}@${file}`;
+}
+
+/** A recording of this thread that is under way. */
+export class Recording implements TraceRecorder {
+  private readonly tracing: Tracing;
+  private readonly write: ((text: string) => void) | undefined;
+  private readonly callSites: boolean;
+  private readonly pieces: string[] = [];
+  private text: string;
+  private isOver = false;
+
+  constructor({ m, layout }: Metadata, tracing: Tracing, options: RecordOptions) {
+    this.tracing = tracing;
+    this.write = options.write;
+    this.callSites = options.callSites === true;
+    const random = 1 + Math.floor(Math.random() * 0x7ffffffe);
+    const heap = Atomics.compareExchange(m, H_TRACE_HEAP, 0, random) || random;
+    this.text = `# modslab-recording 1 heap=${heap} pageSize=${2 ** layout.pageShift}\n`;
+    tracing.addRecorder(this);
+  }
+
+  record(told: TraceEvent, { place, align, from, vacated }: TraceDetail): void {
+    const op = from !== 0 ? 'r' : told.event.endsWith('free') ? 'f' : 'a';
+    const { event, address, requested, allocated, gfp, cpu, time, cache = '' } = told;
+    const site = this.callSites ? callSite() : '';
+    this.text += `${place}\t${op}\t${event}\t${address}\t${from}\t${vacated}\t${requested}\t${allocated}\t${gfp}\t${align}\t${cpu}\t${time}\t${cache}\t${site}\n`;
+    if (this.text.length >= PIECE) this.flush();
+  }
+
+  /** Hands on what has been collected. */
+  flush(): void {
+    if (this.write === undefined) this.pieces.push(this.text);
+    else if (this.text !== '') this.write(this.text);
+    this.text = '';
+  }
+
+  /** Ends the recording; its text, or what has not gone to `write`: ''. A second call changes nothing. */
+  stop(): string {
+    if (!this.isOver) {
+      this.isOver = true;
+      this.tracing.removeRecorder(this);
+      this.flush();
+    }
+    return this.pieces.join('');
+  }
+}

@@ -24,6 +24,7 @@ function serveAsWorker({ mode, handle, cache, tag }) {
   const own = new Map();
   parentPort.on('message', ({ id, path }) => {
     if (id === undefined) {
+      shared?.close();
       heap?.detach();
       parentPort.close();
     } else if (shared) {

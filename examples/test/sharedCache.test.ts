@@ -5,12 +5,12 @@ import { Worker } from 'node:worker_threads';
 import { Heap, type HeapHandle } from 'modslab';
 
 interface Cache {
-  readonly handle: { table: number; sets: number };
+  readonly handle: { capacity: number; map: number };
   get(key: string): Uint8Array | undefined;
   set(key: string, value: string | Uint8Array): boolean;
   destroy(): void;
 }
-type CacheClass = new (heap: Heap, options: { capacity?: number; table?: number; sets?: number }) => Cache;
+type CacheClass = new (heap: Heap, options: { capacity?: number; map?: number }) => Cache;
 
 const lib: string = new URL('../../lib/sharedCache.js', import.meta.url).href;
 const { SharedCache } = (await import(lib)) as { SharedCache: CacheClass };

@@ -11,9 +11,12 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { addBench } from './bench/command.ts';
 import { addCachelines } from './cachelines/command.ts';
+import { addInfo } from './info/command.ts';
 import { addInspect } from './inspect/command.ts';
+import { addRecord } from './record/command.ts';
 import { addReplay } from './replay/command.ts';
 import { addSizes } from './sizes/command.ts';
+import { addTop } from './top/command.ts';
 import { printable } from './trace/errors.ts';
 
 /** Longest message about a bad argument, in characters. */
@@ -51,6 +54,9 @@ function createProgram(): Command {
   addSizes(program, report);
   addCachelines(program);
   addInspect(program, report);
+  addTop(program, report);
+  addInfo(program, report);
+  addRecord(program, report);
   return program;
 }
 

@@ -32,6 +32,7 @@ import {
   SIZE_CLASSES_SLOB,
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
+import { makeStruct, type Struct, type StructFields, type StructOptions } from './kmalloc/struct.ts';
 import { TracedKmalloc } from './kmalloc/tracedKmalloc.ts';
 import { type TraceEventName, type TraceListener, Tracing } from './kmalloc/tracing.ts';
 import { adoptCpu, attachCpu, type Cpu, N_SLABS_FREED } from './memory/cpu.ts';
@@ -91,6 +92,9 @@ const MAX_SIZE_DEFAULT: number = 256 * MIB;
 const ADDRESS_SPACE: number = 2 ** 32;
 const CPUS_DEFAULT = 64;
 const NODES_MAX = 64;
+/** The alignment of all objects of at least as many bytes. */
+const KMALLOC_ALIGN = 16;
+const CREATE_ATTEMPTS = 8;
 const CACHES_MAX = 4096;
 /** A heap has at least as many frames as this at its largest, unless its pages have the smallest or largest size. */
 const FRAMES_SHIFT = 10;
@@ -509,6 +513,43 @@ export class Heap {
     const bytes = encodeText(text);
     this.viewsOf(addr, bytes.length).u8.set(bytes, addr);
     return bytes.length;
+  }
+
+  /**
+   * Typed accessors over addresses: `const P = heap.struct({ x: 'f64', id: 'u32', pos: ['f32', 3], inner: Other })`, then
+   * `P.alloc()`, `P.x(addr)`, `P.setX(addr, v)`, `P.pos(addr, i)`, `P.inner(addr)` (an address), `P.size`. Laid out as C does. An
+   * access makes no object and checks nothing but an array's index. Throws `TypeError`, `RangeError`, `EINVAL`.
+   */
+  struct<const F extends StructFields>(fields: F, options: StructOptions = {}): Struct<F> {
+    this.thisCpu.checkOnline();
+    const { cache, align = 1 } = options;
+    checkPowerOfTwo('an alignment', align, 1, this.pageSize);
+    return makeStruct(this.data, fields, align, (size, aligned) => {
+      const from = cache === undefined ? undefined : this.cacheOfStruct(cache, size, aligned);
+      if (from !== undefined) return { alloc: (gfp) => from.alloc(gfp), free: (addr) => from.free(addr) };
+      const isPlain = aligned <= KMALLOC_ALIGN;
+      return {
+        alloc: isPlain ? (gfp) => this.kmalloc(size, gfp) : (gfp) => this.kmallocAligned(size, aligned, gfp),
+        free: (addr) => this.kfree(addr),
+      };
+    });
+  }
+
+  /** A cache that this thread opens if another has created it, or is faster at this moment. */
+  private cacheOfStruct(name: string, size: number, align: number): KmemCache {
+    const { table } = this.slabifier;
+    // Two threads that create it at the same instant may make each other withdraw: both try again.
+    for (let attempt = 1; table.find(name) === 0; attempt++) {
+      try {
+        return this.createCache({ name, size, align });
+      } catch (error) {
+        if (attempt === CREATE_ATTEMPTS) throw error;
+      }
+    }
+    const cache = this.cache(name);
+    if (cache.size !== size)
+      invalid(`objects of cache '${name}' have ${cache.size} bytes, the struct ${size}`, name);
+    return cache;
   }
 
   /** Allocates `size` bytes, 0 … `kmallocMaxSize`; 0 without memory. O(1), no Atomics on the fast path. */

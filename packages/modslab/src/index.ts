@@ -19,6 +19,14 @@ export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
 export type { Mempool } from './kmalloc/mempool.ts';
 export type { Shrinker } from './kmalloc/reclaim.ts';
 export type { Recording, RecordOptions } from './kmalloc/recording.ts';
+export type {
+  ScalarType,
+  Struct,
+  StructField,
+  StructFields,
+  StructLayout,
+  StructOptions,
+} from './kmalloc/struct.ts';
 export type { TraceEvent, TraceEventName, TraceListener } from './kmalloc/tracing.ts';
 export type { HeapMemory, WasmMemory } from './memory/data.ts';
 export { SlabError, type SlabErrorCode } from './memory/errors.ts';

@@ -2,12 +2,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Heap } from 'modslab';
-import { FRAME, FRAME_FLAG, type HeapView, HOLDER_NONE, readView, stateName } from 'modslab/inspect';
+import {
+  FRAME,
+  FRAME_FLAG,
+  type HeapView,
+  HOLDER_NONE,
+  readView,
+  stateName,
+  ViewReader,
+  viewOf,
+} from 'modslab/inspect';
 import { readMetadata } from '#src/debug/snapshot.js';
 import { HeapView as View } from '#src/stat/heapView.js';
 import { Random } from './support/random.ts';
 
-const viewOf = (heap: Heap): HeapView => readView(heap.snapshot({ data: false })).view;
+const snapshotView = (heap: Heap): HeapView => readView(heap.snapshot({ data: false })).view;
 
 /** A heap with objects of many sizes, runs, caches, some of it freed again. */
 function busyHeap(seed: number): { heap: Heap; live: number[] } {
@@ -31,7 +40,7 @@ describe('heap view', () => {
   for (const seed of [1, 2, 3]) {
     test(`figures are those of meminfo, slabinfo and buddyinfo (${seed})`, () => {
       const { heap } = busyHeap(seed);
-      const view = viewOf(heap);
+      const view = snapshotView(heap);
       const figures = view.figures(view.frames());
       const info = heap.meminfo();
       const { size, maxSize, free, footprint, peakFootprint, live } = info;
@@ -55,7 +64,7 @@ describe('heap view', () => {
 
   test('frames are what virtToPage says', () => {
     const { heap } = busyHeap(4);
-    const view = viewOf(heap);
+    const view = snapshotView(heap);
     const table = view.frames();
     assert.equal(table.end * table.pageSize, heap.meminfo().size);
     const words = ['free', 'slab', 'slab tail', 'large', 'pages', 'tail', 'waiting', 'vmalloc', ''];
@@ -73,7 +82,7 @@ describe('heap view', () => {
 
   test('a slab shows every object: its state, and whose sheaf it is in', () => {
     const { heap, live } = busyHeap(5);
-    const view = viewOf(heap);
+    const view = snapshotView(heap);
     const seen = new Set<number>();
     const table = view.frames();
     for (let pfn = table.start; pfn < table.end; pfn++) {
@@ -96,7 +105,7 @@ describe('heap view', () => {
 
   test('sheaves and CPUs', () => {
     const { heap } = busyHeap(6);
-    const view = viewOf(heap);
+    const view = snapshotView(heap);
     const rows = view.sheaves();
     const cached = heap.slabinfo().reduce((sum, row) => sum + row.cached, 0);
     assert.equal(
@@ -113,7 +122,7 @@ describe('heap view', () => {
   test('a descriptor says what its words mean', () => {
     const heap = Heap.create({ size: 2 ** 20, shared: false });
     const address = heap.kmalloc(64);
-    const view = viewOf(heap);
+    const view = snapshotView(heap);
     const words = view.words(heap.virtToPage(address).pfn);
     assert.equal(words.length, 16);
     assert.match(words[0].meaning, /^slab of kmalloc-64$/);
@@ -125,10 +134,39 @@ describe('heap view', () => {
   test('a view takes no CPU slot and leaves sheaves as they were', () => {
     const { heap } = busyHeap(7);
     const before = heap.snapshot({ data: false });
-    viewOf(heap).frames();
+    snapshotView(heap).frames();
     const after = heap.snapshot({ data: false });
     // All but the header, which has the time.
     assert.deepEqual(after.subarray(64), before.subarray(64));
+  });
+
+  test('one reader, one snapshot after the other: each as if it were the first', () => {
+    const reader = new ViewReader();
+    const heaps = [
+      busyHeap(10).heap,
+      Heap.create({ size: 2 ** 20, shared: false }),
+      busyHeap(11).heap,
+      busyHeap(12).heap,
+    ];
+    for (const heap of heaps) {
+      const bytes = heap.snapshot({ data: false });
+      const [one, other] = [reader.read(bytes).view, readView(bytes).view];
+      assert.deepEqual(one.frames(), other.frames());
+      assert.deepEqual(one.sheaves(), other.sheaves());
+      const damaged = bytes.slice();
+      damaged[damaged.length - 5] ^= 1;
+      assert.throws(() => reader.read(damaged), /checksum/);
+      assert.deepEqual(one.frames(), other.frames());
+    }
+  });
+
+  test('a view of a shared heap shows it as it is', () => {
+    const heap = Heap.create({ size: 2 ** 20, maxSize: 2 ** 22 });
+    const view = viewOf(heap.handle);
+    for (let i = 0; i < 3; i++) {
+      heap.kmalloc(5000);
+      assert.equal(view.figures(view.frames()).live, heap.meminfo().live);
+    }
   });
 
   test('metadata of any content is read without an error, in bounded time', () => {

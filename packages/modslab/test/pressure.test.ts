@@ -178,7 +178,7 @@ test('what is no shrinker is refused', () => {
     refused(heap, TypeError, () => heap.registerShrinker(wrong(nothing)));
 });
 
-test('memory that is given back wakes who waits for it: pages, slabs, groups', async () => {
+test('memory that is given back wakes who waits for it: pages, slabs, groups', async (t) => {
   const heap = smallHeap({ maxSize: MIB });
   const { m } = internalsOf(heap).metadata;
   const cache = heap.createCache({ name: 'x', size: 1000 });
@@ -194,6 +194,9 @@ test('memory that is given back wakes who waits for it: pages, slabs, groups', a
       heap.shrink();
     },
   ];
+  // Deno does not stay alive for what only Atomics.waitAsync would end.
+  const alive = setInterval(() => undefined, 1000);
+  t.after(() => clearInterval(alive));
   for (const give of givers) {
     announceWaiter(m);
     const { async, value } = Atomics.waitAsync(m, H_WAITERS, 1, 100_000);

@@ -8,12 +8,17 @@
  * With several files each is replayed on a heap of its own; a bad one does not keep the next from its turn, and the
  * greatest status counts. Progress goes to stderr and to terminals only; stdout has the results and nothing else.
  */
+import { writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { stderr, stdout } from 'node:process';
 import { SingleBar } from 'cli-progress';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { expose } from '../live/expose.ts';
 import { printable, TraceError } from '../trace/errors.ts';
 import { readTrace } from '../trace/source.ts';
+import { traceFigures } from './plot/figures.ts';
+import { plotOf } from './plot/plot.ts';
+import { Sampler } from './plot/sampler.ts';
 import type { Program } from './program.ts';
 import { isWell, toJson, toText } from './report.ts';
 import {
@@ -41,6 +46,7 @@ interface Flags {
   window: number;
   expose?: number | true;
   over?: number;
+  plot?: string;
 }
 
 /** A whole number from `least` to `most`. */
@@ -126,8 +132,11 @@ export function addReplay(parent: Command, report: (status: number) => void): vo
     .addOption(
       new Option('--over <seconds>', 'spread the replay over so much time').argParser(integer(1, 86_400)),
     )
+    .option('--plot <file.svg>', 'draw memory over the trace, requests by size, and waste by size class')
     .addHelpText('after', HELP)
     .action(async (files: string[], flags: Flags) => {
+      if (flags.plot !== undefined && files.length > 1)
+        throw new InvalidArgumentError("error: option '--plot' draws one trace: name one file");
       if (flags.over !== undefined && flags.window === 0)
         throw new InvalidArgumentError("error: option '--over' needs a window: leave out '--window 0'");
       for (const file of files) report(await replayOne(file, flags));
@@ -172,15 +181,32 @@ async function read(file: string): Promise<Program> {
 }
 
 /** What watches the replay of `program`. */
-function watchOf(program: Program, { expose: place, over }: Flags): Watch {
-  if (place === undefined) return { over };
+function watchOf(program: Program, { expose: place, over }: Flags, sampler: Sampler | undefined): Watch {
+  const sample = sampler === undefined ? {} : { sample: (row: number) => sampler.take(row) };
+  if (place === undefined) {
+    if (sampler === undefined) return { over };
+    return { over, ...sample, onHeap: (heap) => Promise.resolve(sampler.start(heap)) };
+  }
   const name = `replay of ${printable(program.file)}`;
   const onHeap: Watch['onHeap'] = async (heap) => {
     const exposed = await expose(heap, { name, ...(place === true ? {} : { port: place }) });
     stderr.write(`modslab: exposed at ${exposed.address}\n`);
+    sampler?.start(heap);
     return () => exposed.close();
   };
-  return { onHeap, over };
+  return { onHeap, over, ...sample };
+}
+
+/** Draws the plot; what was wrong with the file. */
+function draw(file: string, program: Program, sampler: Sampler): string | undefined {
+  const figures = traceFigures(program, sampler.sizes, sampler.pageSize);
+  const title = `Replay of ${printable(basename(program.file))}${program.title === '' ? '' : `: ${program.title}`}`;
+  try {
+    writeFileSync(file, plotOf(title, figures, sampler.footprint));
+    return undefined;
+  } catch (error) {
+    return `${printable(file)}: ${printable((error as Error).message)}`;
+  }
 }
 
 async function execute(program: Program, options: ReplayOptions, watch: Watch): Promise<Outcome> {
@@ -205,7 +231,16 @@ async function replayOne(file: string, flags: Flags): Promise<number> {
     return 2;
   }
   const parseSeconds = (performance.now() - began) / 1000;
-  const outcome = await execute(program, { threads, verify, window, maxSize }, watchOf(program, flags));
+  const sampler = flags.plot === undefined ? undefined : new Sampler();
+  const watch = watchOf(program, flags, sampler);
+  const outcome = await execute(program, { threads, verify, window, maxSize }, watch);
+  if (sampler !== undefined && flags.plot !== undefined) {
+    const fault = draw(flags.plot, program, sampler);
+    if (fault !== undefined) {
+      stderr.write(`modslab: ${fault}\n`);
+      return 2;
+    }
+  }
   stdout.write(
     flags.json ? `${JSON.stringify(toJson(outcome, parseSeconds))}\n` : toText(outcome, parseSeconds),
   );

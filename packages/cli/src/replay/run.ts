@@ -77,7 +77,12 @@ export interface Watch {
   onHeap?(heap: Heap): Promise<() => Promise<void>>;
   /** Seconds that the replay is spread over; undefined: as fast as it goes. */
   readonly over?: number;
+  /** Called every few milliseconds while the workers run, with the row that the slowest of them has come to. */
+  sample?(row: number): void;
 }
+
+/** How often `Watch.sample` is called, in milliseconds. */
+const SAMPLE_MS = 4;
 
 /** How often a replay that is spread over time is let on, in milliseconds. */
 const PACE_MS = 20;
@@ -309,8 +314,12 @@ export async function run(
   const ticker = setInterval(() => progress(Math.min(operations, slowest(job.gates)), operations), TICK_MS);
   const endPace =
     watch.over === undefined ? undefined : setPace(job.gates, options.threads, operations, watch.over);
+  const sampler =
+    watch.sample === undefined ? undefined : setInterval(() => watch.sample?.(slowest(job.gates)), SAMPLE_MS);
   await crew.run();
   clearInterval(ticker);
+  clearInterval(sampler);
+  watch.sample?.(operations);
   endPace?.();
 
   const { peakFootprint, maxSize } = heap.meminfo();

@@ -87,6 +87,21 @@ export const KILL_POINTS: readonly string[] = [
   'reap.entries-dropped',
   'reap.slabs-given-up',
   'reap.sheaves-flushed',
+  'hazards.filled',
+  'hazards.linked',
+  'hazards.burying',
+  'hazards.marked',
+  'hazards.mourned',
+  'hazards.retiring',
+  'hazards.retired',
+  'hazards.freeing',
+  'hazards.unlisted',
+  'hazards.recovering',
+  'map.taken-out',
+  'map.sentinel',
+  'map.segment',
+  'vector.claimed',
+  'vector.written',
 ];
 
 /** Every request that a test may make fail, by name. */

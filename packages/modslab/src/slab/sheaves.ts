@@ -535,7 +535,6 @@ export class Sheaves implements SlabAllocator {
   /** While sealed, handles of caches find another generation than theirs, so every call goes the slow way. */
   seal(isSealed: boolean): void {
     const { hot, m, metadata } = this;
-    this.enterSlowPath();
     this.isSealed = isSealed;
     for (let cache = 1; cache < metadata.layout.caches; cache++) {
       // A number is not given to another cache while this CPU has sheaves of it.

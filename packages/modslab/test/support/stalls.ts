@@ -12,9 +12,11 @@ import { Crew, Thread } from './thread.ts';
 
 /**
  * The kill points that a victim comes to. Not: what only damaged metadata leads to (frozen.test.ts), and what only the derived
- * page allocators of modslab/framework come to.
+ * page allocators of modslab/framework come to, or the collections of modslab/collections.
  */
-export const STALL_POINTS: readonly string[] = KILL_POINTS.filter((point) => point !== 'slab.frozen');
+export const STALL_POINTS: readonly string[] = KILL_POINTS.filter(
+  (point) => point !== 'slab.frozen' && !/^(hazards|map|vector)[.]/.test(point),
+);
 
 const MIB = 2 ** 20;
 const options: HeapOptions = { size: MIB / 2, maxSize: 32 * MIB, pageSize: 8192, cpus: 12, caches: 48 };

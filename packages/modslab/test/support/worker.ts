@@ -13,6 +13,7 @@ import type { OutcomeMessage, Scenario, Scenarios, Task, TaskMessage } from './t
  * start threads by the hundred spend most of their time in loading modules.
  */
 const sources: Readonly<Record<string, () => Promise<{ scenarios: Scenarios }>>> = {
+  collections: () => import('./collections.ts'),
   emscripten: () => import('../ported/emscripten.ts'),
   exchange: () => import('./exchange.ts'),
   growth: () => import('./growth.ts'),

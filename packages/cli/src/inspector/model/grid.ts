@@ -107,8 +107,9 @@ export function cellAt(grid: Grid, index: number): number {
 /** The thing at a pixel, the first of its cell; -1 outside. */
 export function indexAt(grid: Grid, x: number, y: number): number {
   if (x < 0 || y < 0 || x >= grid.width || y >= grid.height) return -1;
-  const column = Math.min(grid.columns - 1, Math.floor(((x + 0.5) * grid.columns) / grid.width));
-  const row = Math.min(grid.rows - 1, Math.floor(((y + 0.5) * grid.rows) / grid.height));
+  // The last cell that begins at or before the pixel.
+  const column = Math.min(grid.columns, Math.ceil(((Math.floor(x) + 1) * grid.columns) / grid.width)) - 1;
+  const row = Math.min(grid.rows, Math.ceil(((Math.floor(y) + 1) * grid.rows) / grid.height)) - 1;
   const index = (row * grid.columns + column) * grid.perCell;
   return index < grid.count ? grid.first + index : -1;
 }

@@ -1,5 +1,8 @@
 /** Leaks: what `heap.leaks()` gives, read with care, since it comes from another program. */
 
+/** Where the heap does not know who allocates: it was made without `debug: 'U'`. */
+const NOT_TRACKED = 'not tracked';
+
 /** Live objects that were allocated at one place. */
 export interface LeakRow {
   stack: string;
@@ -20,7 +23,7 @@ export function leakRows(leaks: unknown): LeakRow[] {
     const { stack, cache, objects, count, bytes } = leak as Record<string, unknown>;
     return [
       {
-        stack: text(stack) || 'unknown',
+        stack: text(stack) || NOT_TRACKED,
         cache: text(cache),
         objects: number(objects ?? count),
         bytes: number(bytes),

@@ -8,6 +8,7 @@ import {
   type HeapView,
   readView,
   type SheafRow,
+  type SnapshotInfo,
 } from 'modslab/inspect';
 
 export interface Moment {
@@ -22,19 +23,32 @@ export interface Moment {
   readonly cpus: CpuRow[];
   /** The metadata itself, for single slabs and descriptors; dropped of moments that are only kept to be compared. */
   readonly view: HeapView | undefined;
-  /** The snapshot, so that it can be saved. */
-  readonly snapshot: Uint8Array | undefined;
+  /** Its snapshot, so that it can be saved. */
+  readonly snapshot: (() => Uint8Array) | undefined;
 }
 
-/** Computes a moment. Throws what `Heap.restore` throws of damaged bytes. Cost: O(what is in the heap). */
-export function momentOf(snapshot: Uint8Array, label?: (time: number) => string, time?: number): Moment {
-  const { view, info } = readView(snapshot);
+/** Computes a moment of a snapshot. `read`: as a `ViewReader` does, if the last one is not needed any more. Throws what `Heap.restore` throws of damaged bytes. Cost: O(what is in the heap). */
+export function momentOf(
+  snapshot: Uint8Array,
+  label: (time: number) => string = () => '',
+  read: (snapshot: Uint8Array) => { view: HeapView; info: SnapshotInfo } = readView,
+): Moment {
+  const { view, info } = read(snapshot);
+  return momentOfView(view, info.time, label(info.time), () => snapshot);
+}
+
+/** Computes a moment of a view. */
+export function momentOfView(
+  view: HeapView,
+  time: number,
+  label: string,
+  snapshot: () => Uint8Array,
+): Moment {
   const frames = view.frames();
   const sheaves = view.sheaves();
-  const at = time ?? info.time;
   return {
-    time: at,
-    label: label?.(at) ?? '',
+    time,
+    label,
     frames,
     figures: view.figures(frames),
     buddy: view.buddyinfo(),

@@ -7,21 +7,27 @@
  *
  *     state(n) = restore(checkpoint k), then events k·every … n - 1          k = floor(n / every)
  *
- * A restored heap is not in the very state of the one that was snapshot: what its CPU had in sheaves has gone back to the slabs.
- * So the first run, too, goes on from its own checkpoints, and state(n) is the same whichever way one comes to n.
+ * A restored heap has nothing in sheaves, and its CPU knows nothing of before. So whoever passes a checkpoint, the first time too,
+ * does so by detaching and attaching again: state(n) is the same whichever way one comes to n.
+ *
+ * The heap is shared, though one thread has it, since only so can its CPU be changed, and the map be drawn without a snapshot.
  *
  * All events run on one CPU: what a trace of several threads shows here is their sum. Objects' contents are not kept.
  */
-import { type Address, Heap, type KmemCache } from 'modslab';
+import { type Address, Heap, type HeapHandle, type KmemCache } from 'modslab';
+import { type HeapView, viewOf } from 'modslab/inspect';
 import { CALLS, OP_MASK, Op } from '../../replay/program.ts';
 import { type Sample, sampleOf } from './history.ts';
-import { type Moment, momentOf } from './moment.ts';
+import { type Moment, momentOfView } from './moment.ts';
 import type { Trace } from './traceFile.ts';
 
 /** Checkpoints of a trace: going back takes 1/48 of running it all, at most. */
 const CHECKPOINTS = 48;
 /** Points of the overview, over all of the trace. */
 const SAMPLES = 288;
+
+/** One CPU, and the one that takes its place. */
+const CPUS = 2;
 
 interface Checkpoint {
   readonly snapshot: Uint8Array;
@@ -41,19 +47,22 @@ export class Scrubber {
   private readonly checkpoints: Checkpoint[] = [];
   private readonly addresses: Uint32Array;
   private heap: Heap;
+  private view: HeapView;
   private caches: KmemCache[];
   /** Events executed on `heap`. */
   private at = 0;
-  /** Whether `heap` is a checkpoint's, on which nothing has been executed. */
-  private isRestored = false;
+  /** Whether `heap` stands at a checkpoint, with nothing executed since. */
+  private isFresh = false;
   private allocations = 0;
   private frees = 0;
 
+  /** Throws `EINVAL` where there is no shared memory: a page must be cross-origin isolated. */
   constructor(trace: Trace) {
     this.trace = trace;
     this.every = Math.max(1, Math.ceil(trace.operations / CHECKPOINTS));
     this.addresses = new Uint32Array(trace.objects);
-    this.heap = Heap.create({ ...trace.heap, cpus: 4, shared: false });
+    this.heap = Heap.create({ ...trace.heap, cpus: CPUS, shared: true });
+    this.view = viewOf(this.heap.handle);
     const taken = new Set(this.heap.caches().map((cache) => cache.name));
     this.caches = trace.caches.map(({ name, size }) => {
       let free = name;
@@ -94,10 +103,9 @@ export class Scrubber {
     this.runTo(target);
   }
 
-  /** The heap as it stands. */
+  /** The heap as it stands; of the present until the next event is executed. */
   moment(): Moment {
-    const label = (event: number): string => `event ${event}`;
-    return momentOf(this.heap.snapshot({ data: false }), label, this.at);
+    return momentOfView(this.view, this.at, `event ${this.at}`, () => this.heap.snapshot({ data: false }));
   }
 
   /** What event `n` does, in words. */
@@ -122,14 +130,27 @@ export class Scrubber {
       if (this.at >= target) return;
       const stop = Math.min(target, (Math.floor(this.at / this.every) + 1) * this.every);
       while (this.at < stop) this.execute(this.at++);
-      this.isRestored = false;
+      this.isFresh = false;
     }
   }
 
-  /** Makes the checkpoint if it is the first time, and goes on from it. */
+  /** Makes the checkpoint if it is the first time, and goes on with a fresh CPU. */
   private passCheckpoint(number: number): void {
+    if (this.isFresh) return;
+    this.renew(this.heap.handle);
     if (number === this.checkpoints.length) this.checkpoint();
-    if (!this.isRestored) this.restore(number);
+  }
+
+  /** The present CPU detaches, and another takes its slot; the lowest, if the present one has not that. */
+  private renew(handle: HeapHandle): void {
+    const names = this.caches.map((cache) => cache.name);
+    const isLowest = this.heap.cpu === 0;
+    if (isLowest) this.heap.detach();
+    const next = Heap.attach(handle);
+    if (!isLowest) this.heap.detach();
+    this.heap = next;
+    this.caches = names.map((name) => next.cache(name));
+    this.isFresh = true;
   }
 
   private checkpoint(): void {
@@ -144,15 +165,14 @@ export class Scrubber {
 
   private restore(number: number): void {
     const { snapshot, live, allocations, frees } = this.checkpoints[number];
-    const names = this.caches.map((cache) => cache.name);
-    this.heap = Heap.restore(snapshot, { shared: false });
-    this.caches = names.map((name) => this.heap.cache(name));
+    this.heap = Heap.restore(snapshot, { shared: true });
+    this.renew(this.heap.handle);
+    this.view = viewOf(this.heap.handle);
     this.addresses.fill(0);
     for (let i = 0; i < live.length; i += 2) this.addresses[live[i]] = live[i + 1];
     this.allocations = allocations;
     this.frees = frees;
     this.at = number * this.every;
-    this.isRestored = true;
   }
 
   private execute(n: number): void {

@@ -7,6 +7,7 @@
  * the program that answers, spend most of their time otherwise. A trace is run in the page (model/scrubber.ts).
  */
 import { Heap } from 'modslab';
+import { ViewReader } from 'modslab/inspect';
 import { type ColorBy, type Coloring, DARK, LIGHT, Ranking } from '../model/colors.ts';
 import type { Comparison } from '../model/compare.ts';
 import { bytes, clock, count, percent } from '../model/format.ts';
@@ -94,6 +95,7 @@ class App implements Inspector {
   private readonly root: HTMLElement;
   private readonly source: HeapSource;
   private readonly interval: number;
+  private readonly reader: ViewReader = new ViewReader();
   private readonly history: History = new History();
   private readonly caches: Ranking = new Ranking();
   private readonly cpus: Ranking = new Ranking();
@@ -343,7 +345,7 @@ class App implements Inspector {
     let delay = RETRY_MS;
     try {
       const snapshot = await this.source.snapshot();
-      const moment = momentOf(snapshot, (time) => clock(time));
+      const moment = momentOf(snapshot, clock, (bytes) => this.reader.read(bytes));
       if (!this.isPaused || this.moment === undefined) this.show(moment);
       this.banner.hidden = true;
       if (!this.isPaused)
@@ -427,7 +429,7 @@ class App implements Inspector {
     const { moment, source } = this;
     if (moment?.snapshot === undefined) return;
     const name = source.name.replace(/[^\w.-]+/g, '_');
-    download(moment.snapshot, `${name}-${moment.label.replace(/[^\w.-]+/g, '-') || 'now'}.heapsnap`);
+    download(moment.snapshot(), `${name}-${moment.label.replace(/[^\w.-]+/g, '-') || 'now'}.heapsnap`);
   }
 
   private keep(): void {

@@ -4,6 +4,10 @@
  * it, a CPU; all threads share the metadata buffer and the data buffer, which `heap.handle` carries.
  */
 
+import { Accountant, type Accounting } from './debug/accounting.ts';
+import { CheckedObject, type CheckedOptions } from './debug/checkedAccess.ts';
+import { type LeakFilter, type LeakGroup, leaks, tracesText } from './debug/leaks.ts';
+import { objectHandle, resolveHandle } from './debug/objectHandle.ts';
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import {
   hasFreeCpu,
@@ -15,7 +19,9 @@ import {
 import { type Problem, Validator } from './debug/validate.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
+import { Kfence, type KfenceOptions, storeKfence } from './kmalloc/kfence.ts';
 import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
+import { kmallocSpec } from './kmalloc/kmallocSpec.ts';
 import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
 import { Links } from './kmalloc/link.ts';
@@ -54,6 +60,7 @@ import {
   CACHES_DEFAULT,
   CPUS_MAX,
   cacheAt,
+  H_KFENCE_OBJECTS,
   H_KMALLOC_CACHES,
   H_MERGE,
   H_REPORTS,
@@ -64,18 +71,24 @@ import {
   VERSION,
 } from './memory/layout.ts';
 import { createMetadata, type Metadata, openMetadata } from './memory/metadata.ts';
+import type { SlabReport } from './memory/report.ts';
 import { decodeText, encodeText } from './memory/text.ts';
-import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
+import { FrameAllocator, type PageAllocator } from './page/pageAllocator.ts';
 import { VmArea } from './page/vmArea.ts';
 import { Vmalloc } from './page/vmalloc.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
+import { DebugAllocator } from './slab/debugAllocator.ts';
+import { checkDebugOption, storeDebugOption } from './slab/debugOption.ts';
+import { type FailSettings, failSettings, setFailSettings } from './slab/failslab.ts';
 import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { GroupTable } from './slab/groupTable.ts';
 import { checkAddress } from './slab/object.ts';
+import { SampledSheaves } from './slab/sampledSheaves.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
 import { Slob } from './slab/slob.ts';
+import { setTrackSettings, type TrackSettings, trackSettings } from './slab/tracked.ts';
 import { cachedByCpu } from './stat/cacheCounters.ts';
 import { type CpuInfo, cpuInfos } from './stat/cpuInfo.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
@@ -135,8 +148,13 @@ export interface HeapOptions {
   allocator?: 'slabifier' | 'slob';
   /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
   merge?: boolean;
-  /** Options of slab debugging; this version knows '-' (none) only. */
+  /**
+   * Slab debugging, in the syntax of the kernel's `slab_debug=`: `FZPU`, `FZ,kmalloc-*;P,dentry`, `-` (slab/debugOption.ts;
+   * docs/debugging.md). Default: none, and no cost.
+   */
   debug?: string;
+  /** Samples allocations of kmalloc, as the kernel's KFENCE does (docs/debugging.md). Default: not. */
+  kfence?: KfenceOptions | boolean;
 }
 
 /** What `postMessage` or `workerData` carries to another thread. Nothing is transferred. */
@@ -263,7 +281,10 @@ export class Heap {
   private readonly pages: FrameAllocator;
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
+  private readonly debugging: DebugAllocator;
+  private readonly accountant: Accountant;
   private kmallocs: Kmalloc;
+  private readonly kfence: Kfence | undefined;
   private readonly rcu: RcuCallbacks;
   private readonly areas: Vmalloc;
   private readonly context: HeapContext;
@@ -279,7 +300,8 @@ export class Heap {
     const cpu = adopts ? adoptCpu(metadata) : attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
     const slabifier = metadata.m[H_SLOB] === 1 ? new Slob(pages) : new Slabifier(pages);
-    const sheaves = sheaved(slabifier);
+    const sheaves = metadata.m[H_KFENCE_OBJECTS] === 0 ? sheaved(slabifier) : new SampledSheaves(slabifier);
+    const debugging = new DebugAllocator(sheaves, 'debug', 0);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const maxSize = kmallocMaxSize(metadata.layout);
     const table = new GroupTable(metadata, cpu, pages, slabifier);
@@ -287,6 +309,8 @@ export class Heap {
     const groups = new GroupAllocator(metadata, cpu, data, pages, slabifier, table, reclaim, maxSize);
     const parts = [metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim] as const;
     const kmalloc = new Kmalloc(...parts);
+    if (sheaves instanceof SampledSheaves) kmalloc.kfence = new Kfence(metadata, slabifier.table, sheaves);
+    this.kfence = kmalloc.kfence;
     const tracing: Tracing = new Tracing(metadata, cpu, slabifier.table, (isOn) => {
       sheaves.seal(isOn);
       this.kmallocs = isOn ? new TracedKmalloc(tracing, kmalloc, ...parts) : kmalloc;
@@ -299,6 +323,8 @@ export class Heap {
     this.pages = pages;
     this.slabifier = slabifier;
     this.sheaves = sheaves;
+    this.debugging = debugging;
+    this.accountant = new Accountant(debugging);
     this.kmallocs = kmalloc;
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.areas = new Vmalloc(pages);
@@ -318,9 +344,7 @@ export class Heap {
     checkInteger('cpus', cpus, 1, CPUS_MAX);
     checkInteger('nodes', nodes, 1, NODES_MAX);
     checkInteger('caches', caches, 32, CACHES_MAX);
-    if (options.debug !== undefined && options.debug !== '' && options.debug !== '-') {
-      invalid(`debug '${options.debug}': this version has no debug options but '-'`);
-    }
+    const debug = checkDebugOption(options.debug ?? '');
     const { start, size, maxSize } = resolveWindow(options);
     const pageShift = resolvePageShift(options, maxSize);
     const pageSize = 2 ** pageShift;
@@ -350,6 +374,8 @@ export class Heap {
       dma,
       shared,
     );
+    storeDebugOption(metadata, debug);
+    storeKfence(metadata, options.kfence);
     metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
     metadata.m[H_SLOB] = isSlob ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
@@ -428,6 +454,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.kfence?.stop();
     this.rcu.leave();
     this.pages.rcu.leave();
     this.sheaves.leave();
@@ -856,10 +883,95 @@ export class Heap {
     return this.context.reclaim.register(shrinker);
   }
 
-  /** Reports of damaged metadata since the heap was made: each slab that was found damaged and frozen counts once. */
+  /**
+   * Reports since the heap was made, of all threads: what slab debugging has found counts once, and once more for each thing
+   * that it put right; a slab that was found damaged and frozen once; a `destroy` of a cache with live objects once, and once
+   * more for each slab that has some. (As slub_kunit counts.)
+   */
   get reports(): number {
     this.thisCpu.checkAttached();
     return Atomics.load(this.metadata.m, H_REPORTS);
+  }
+
+  /**
+   * Calls `listener` with each report that slab debugging makes on this thread, before the error that goes with it is thrown;
+   * a function that takes it out again. A report that goes with no error is printed if nobody listens.
+   */
+  onReport(listener: (report: SlabReport) => void): () => void {
+    this.thisCpu.checkAttached();
+    return this.debugging.context.reporter.listen(listener);
+  }
+
+  /**
+   * Live objects by who allocated them, those with most bytes first (debug/leaks.ts): of tracked caches with stacks and ages,
+   * of others one entry each. `diffLeaks` of `modslab/debug` compares two lists. Cost: O(frames + objects).
+   */
+  leaks(filter: LeakFilter = {}): LeakGroup[] {
+    this.thisCpu.checkAttached();
+    const { table } = this.context.groups;
+    const name = typeof filter.group === 'object' ? filter.group.name : filter.group;
+    return leaks(this.debugging, filter, (group) => table.name(table.rootOf(group)) === name);
+  }
+
+  /** What Linux has in alloc_traces and free_traces of a cache: who allocated its live objects, who freed its free ones. */
+  traces(cache: string, what: 'alloc' | 'free'): string {
+    this.thisCpu.checkAttached();
+    if (what !== 'alloc' && what !== 'free')
+      invalid(`there are traces 'alloc' and 'free', not '${String(what)}'`);
+    return tracesText(this.debugging, cache, what);
+  }
+
+  /** Live objects and bytes by cache, CPU, node and group, now and at most (debug/accounting.ts). O(frames + objects). */
+  accounting(): Accounting {
+    this.thisCpu.checkAttached();
+    const { table } = this.context.groups;
+    return this.accountant.count((group) => table.name(table.rootOf(group)));
+  }
+
+  /**
+   * A number that stands for the live object at `addr`, and for no later one at the same place; the object's cache has
+   * `SLAB.GENERATIONS`, or the heap `{ debug: 'G' }`. Throws as `kfree` does, `EINVAL` without generations. (`heap.handle`
+   * is the heap's.)
+   */
+  objectHandle(addr: Address): number {
+    this.thisCpu.checkAttached();
+    return objectHandle(this.debugging, addr);
+  }
+
+  /** The address of the object that `objectHandle` gave the number for. Throws `EFAULT` once it has been freed. */
+  resolve(handle: number): Address {
+    this.thisCpu.checkAttached();
+    return resolveHandle(this.debugging, handle);
+  }
+
+  /**
+   * Access to one live object that is checked each time: outside of it, outside of what its cache lets be seen
+   * (`useroffset`, `usersize`; not with `{ whole: true }`), or after its free, it throws `EFAULT`. Throws as `kfree` does.
+   */
+  checked(addr: Address, options: CheckedOptions = {}): CheckedObject {
+    return new CheckedObject(this.debugging, addr, this.kmallocs.ksize(addr), options);
+  }
+
+  /** Fault injection of caches with `SLAB.FAILSLAB` (debug option `A`), of all threads: slab/failslab.ts. */
+  get failslab(): FailSettings {
+    this.thisCpu.checkAttached();
+    return failSettings(this.metadata);
+  }
+
+  set failslab(settings: Partial<FailSettings>) {
+    this.thisCpu.checkAttached();
+    setFailSettings(this.metadata, settings);
+  }
+
+  /** How stacks are taken in tracked caches (debug option `U`), by all threads: slab/tracked.ts. */
+  get tracking(): TrackSettings {
+    this.thisCpu.checkAttached();
+    return trackSettings(this.metadata);
+  }
+
+  set tracking(settings: Partial<TrackSettings>) {
+    this.thisCpu.checkAttached();
+    setTrackSettings(this.metadata, settings);
   }
 
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
@@ -872,7 +984,7 @@ export class Heap {
   /** Every invariant that does not hold; empty when all do. Never throws. */
   validate(): Problem[] {
     const { metadata, thisCpu, data, slabifier } = this;
-    return new Validator(metadata, thisCpu, data, slabifier, slabifier.table).validate();
+    return new Validator(metadata, thisCpu, data, slabifier, slabifier.table, this.debugging).validate();
   }
 
   /** One row a cache. */
@@ -965,7 +1077,7 @@ function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeCl
   for (const size of classes) {
     const name = `kmalloc-${size}`;
     // Powers of two are aligned to themselves: their slabs begin on page frames.
-    sheaves.create({ name, size, align: 0, flags: 0, node: NODE_ANY, useroffset: 0, usersize: size });
+    sheaves.create(kmallocSpec(metadata, name, size, 0));
   }
   metadata.m[H_KMALLOC_CACHES] = classes.length;
 }

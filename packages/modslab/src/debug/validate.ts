@@ -18,6 +18,7 @@ import {
   C_FLAGS,
   C_FRAMES,
   C_GRANULES,
+  C_LEFT,
   C_OBJECTS,
   C_OFFSET_MASK,
   C_ORDER,
@@ -29,6 +30,7 @@ import {
   C_STATE_SHIFT,
   C_STATES,
   C_STRIDE,
+  C_TRACK,
   CPU_CHARGE,
   CPU_LINK_ENTRY,
   CPU_PENDING_ENTRY,
@@ -58,6 +60,7 @@ import {
   VERSION,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import type { SlabReport } from '../memory/report.ts';
 import {
   CACHED,
   CLAIM_DEFERRED,
@@ -83,17 +86,12 @@ import {
   kindOf,
   OWNER_PARKED,
   ownerOf,
-  PAGE_BASE,
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
   PAGE_GROUP,
   PAGE_HEAD,
-  PAGE_RECIPROCAL,
-  PAGE_RECIPROCAL_SHIFT,
   PAGE_RUN,
-  PAGE_STATES,
-  PAGE_STRIDE,
   PAGE_VPN,
   PENDING,
   RELEASING,
@@ -102,21 +100,26 @@ import { forEachEntry, frameAt, PTE_AREA, PTE_CLAIMED, PTE_PAGE, valueOf, walk }
 import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
 import { rowSum } from '../slab/charge.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
-import { SLAB } from '../slab/flags.ts';
+import { codeOf, type DebugAllocator } from '../slab/debugAllocator.ts';
+import { describesSlab, framesOfSlab } from '../slab/describe.ts';
+import { SLAB, SLAB_DEBUG } from '../slab/flags.ts';
 import { slabGeometry } from '../slab/geometry.ts';
 import { forEachHead, granuleStatesAt, isSlob, lengthAt, slabsOf } from '../slab/granules.ts';
 import { GROUP_DYING, groupStatus } from '../slab/groupState.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
+import { ObjectChecks } from './objectChecks.ts';
 
 /** An invariant that does not hold. */
 export interface Problem {
   /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT EGROUP
-   * EFROZEN EVMALLOC ECORRUPT ESHUTDOWN`. */
+   * EFROZEN EVMALLOC ECORRUPT ESHUTDOWN EREDZONE EPOISON`. */
   code: string;
   message: string;
   address?: number;
   cache?: string;
+  /** What slab debugging has to say: codes `EREDZONE EPOISON ECORRUPT`. */
+  report?: SlabReport;
 }
 
 /** Words of a CPU's record that are 0 between operations. */
@@ -143,10 +146,21 @@ export class Validator {
   private readonly data: DataMemory;
   private readonly slabifier: Slabifier;
   private readonly table: CacheTable;
+  private readonly debugging: DebugAllocator;
+  private readonly objects: ObjectChecks;
   private problems: Problem[] = [];
 
-  constructor(metadata: Metadata, cpu: Cpu, data: DataMemory, slabifier: Slabifier, table: CacheTable) {
+  constructor(
+    metadata: Metadata,
+    cpu: Cpu,
+    data: DataMemory,
+    slabifier: Slabifier,
+    table: CacheTable,
+    debugging: DebugAllocator,
+  ) {
     this.metadata = metadata;
+    this.debugging = debugging;
+    this.objects = new ObjectChecks(metadata, debugging);
     this.m = metadata.m;
     this.s = metadata.s;
     this.cpu = cpu;
@@ -248,6 +262,8 @@ export class Validator {
       );
       const sound =
         want.stride === m[cache + C_STRIDE] &&
+        want.left >>> GRANULE_SHIFT === m[cache + C_LEFT] &&
+        want.track === m[cache + C_TRACK] &&
         want.objects === m[cache + C_OBJECTS] &&
         want.frames === m[cache + C_FRAMES] &&
         want.granules === m[cache + C_GRANULES] &&
@@ -347,6 +363,7 @@ export class Validator {
     if (bit) return problem('EFRAME', 'is in use, but its free bit is set');
     if (kind === KIND_TAIL || kind === KIND_SLAB_TAIL) return this.lookAtTail(pfn, page, claim, problem);
     if (kind === KIND_LARGE || kind === KIND_PAGES) {
+      if (kind === KIND_LARGE) this.checkLarge(pfn);
       if (claim !== (CLAIM_USED | CLAIM_LIVE))
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
@@ -362,6 +379,15 @@ export class Validator {
     if (kind === KIND_SLAB)
       return (claim & CLAIM_LIVE) === 0 ? undefined : problem('ESLAB', 'a slab is marked LIVE');
     return problem('EFRAME', `is in use, but of kind ${kind}`);
+  }
+
+  /** What slab debugging says of a large object. It puts right what it finds. */
+  private checkLarge(pfn: number): void {
+    const report = this.debugging.large.check(pfn);
+    if (report === undefined) return;
+    this.debugging.context.reporter.publish(report, true);
+    const { address, cache, text: message } = report;
+    this.report({ code: 'EREDZONE', message, address, cache, report });
   }
 
   /** A run that waits for a grace period. */
@@ -424,6 +450,8 @@ export class Validator {
       this.report({ code: 'EFROZEN', message, address, cache: name });
       return;
     }
+    const isDebugged = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_DEBUG) !== 0;
+    if (isDebugged) this.checkObjects(head, cache);
     if (ownerOf(claim) === OWNER_PARKED) {
       const damaged = this.confirm(() => this.lookAtStates(head, cache, page, true));
       if (damaged) this.slabifier.freezeParked(cache, head);
@@ -435,6 +463,24 @@ export class Validator {
       // A wrong partial bit is put right when the slab is let go; all else is damage.
       return finding === undefined || finding.code === 'EPARTIAL';
     });
+  }
+
+  /** What slab debugging says of the slab's objects. It puts right what it finds. */
+  private checkObjects(head: number, cache: number): void {
+    const { objects, slabifier } = this;
+    const before = objects.reports.length;
+    const check = (): number => objects.check(cache, head);
+    if (!slabifier.withSlab(cache, head, check)) slabifier.withParked(cache, head, check);
+    for (const report of objects.reports.slice(before)) {
+      const { address } = report;
+      this.report({
+        code: codeOf(report.findings),
+        message: report.text,
+        address,
+        cache: report.cache,
+        report,
+      });
+    }
   }
 
   private lookAtStates(head: number, cache: number, page: number, parked: boolean): Finding {
@@ -477,8 +523,8 @@ export class Validator {
       return problem('ESLAB', `object ${first} is free below the first-free hint`);
     const stray = slob ? this.lookAtRuns(head, cache) : undefined;
     if (stray !== undefined) return problem('ESLAB', stray);
-    for (let pfn = head; pfn < head + (objects === 1 ? 1 : m[descriptor + C_FRAMES]); pfn++) {
-      if (!this.describesSlab(pfn, head, descriptor))
+    for (let pfn = head; pfn < head + framesOfSlab(m, descriptor); pfn++) {
+      if (!describesSlab(metadata, descriptor, head, pfn))
         return problem('ESLAB', `frame ${pfn} describes another slab`);
     }
     const bit = hasBit(m, partialAt(metadata.layout, cache), head);
@@ -509,20 +555,6 @@ export class Validator {
         wrong = `the object at granule ${granule} has ${length} granules, those of its cache others`;
     });
     return wrong;
-  }
-
-  /** Whether the words that a free needs are right in the descriptor of one of a slab's frames. */
-  private describesSlab(pfn: number, head: number, descriptor: number): boolean {
-    const { m, metadata } = this;
-    const page = pageAt(metadata.layout, pfn);
-    const one = m[descriptor + C_OBJECTS] === 1;
-    const reciprocal = one ? 0 : Math.ceil(2 ** PAGE_RECIPROCAL_SHIFT / m[descriptor + C_GRANULES]);
-    return (
-      m[page + PAGE_BASE] === head << metadata.layout.pageShift &&
-      m[page + PAGE_RECIPROCAL] === reciprocal &&
-      m[page + PAGE_STRIDE] === m[descriptor + C_STRIDE] &&
-      m[page + PAGE_STATES] === firstStateAt(m, descriptor, head)
-    );
   }
 
   /** A set partial bit stands for a slab of its cache. */

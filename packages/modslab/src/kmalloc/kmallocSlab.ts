@@ -8,7 +8,8 @@
  */
 
 import { checkInteger, invalid } from '../memory/errors.ts';
-import { C_ALIGN, C_STRIDE, cacheAt, H_KMALLOC_CACHES } from '../memory/layout.ts';
+import { C_ALIGN, cacheAt, H_KMALLOC_CACHES } from '../memory/layout.ts';
+import { usableBytes } from '../slab/cacheTable.ts';
 import { DerivedSlabAllocator } from '../slab/deriveSlabAllocator.ts';
 import { SLAB } from '../slab/flags.ts';
 import { isSlob } from '../slab/granules.ts';
@@ -22,7 +23,7 @@ const HARMLESS: number = SLAB.PANIC | SLAB.CONSISTENCY_CHECKS | SLAB.HWCACHE_ALI
 export function fittingKmallocCache(allocator: SlabAllocator, size: number, align: number): number {
   const { m, layout } = allocator.frames.metadata;
   for (let cache = 1; cache <= m[H_KMALLOC_CACHES]; cache++) {
-    const stride = m[cacheAt(layout, cache) + C_STRIDE];
+    const stride = usableBytes(m, cacheAt(layout, cache));
     // Slabs begin on page frames, so objects are aligned to whatever divides their stride.
     const begins = m[cacheAt(layout, cache) + C_ALIGN] >= align;
     if (stride >= size && (begins || (stride % align === 0 && !isSlob(allocator.frames.metadata, cache))))

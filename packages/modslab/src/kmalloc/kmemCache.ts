@@ -23,13 +23,16 @@ import {
   cacheAt,
   H_DMA_END,
   H_DMA_START,
+  H_REPORTS,
   PAGE_WORDS_SHIFT,
+  pageAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
-import { CACHE_MASK, isLive, PAGE_FLAGS } from '../page/page.ts';
+import { CACHE_MASK, isLive, PAGE_FLAGS, PAGE_HEAD } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
 import { forEachSlab } from '../slab/count.ts';
+import { debugFlagsFor } from '../slab/debugOption.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
 import { liveRuns } from '../slab/granules.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
@@ -85,7 +88,7 @@ export interface CacheRequest {
 
 /** Whether a name is one that the heap gives its own caches: kmalloc's, of all kinds, and those of slob pages. */
 function isOwnName(name: string): boolean {
-  return /^(dma-kmalloc|kmalloc(-cg|-pool)?)-\d+$|^slob-pages(-dma)?(-reclaimable)?$/.test(name);
+  return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\\d+)?)-\d+$|^slob-pages(-dma)?(-reclaimable)?$/.test(name);
 }
 
 /** Checks a request, with an error for anything that cannot be meant. */
@@ -114,7 +117,8 @@ export function checkCacheRequest(metadata: Metadata, request: CacheRequest): Ca
   if (ctor instanceof Uint8Array && ctor.length > size) {
     throw new RangeError(`the template of ${ctor.length} bytes is longer than the object of ${size}`);
   }
-  return { name, size, align, flags, ctor, node, useroffset, usersize };
+  const debug = debugFlagsFor(metadata, name, size, align);
+  return { name, size, align, flags: flags | debug, ctor, node, useroffset, usersize };
 }
 
 /** Objects set aside: so many allocations cannot fail. */
@@ -164,6 +168,7 @@ export class Sheaf {
       this.parts.pop();
       sheaves.releaseSheaf(part);
     }
+    this.context.table.debugOf(this.cache)?.prepare(this.cache, address, this.objectSize, 0);
     return address;
   }
 
@@ -322,6 +327,7 @@ export class KmemCache {
     if (busy.length > 0) {
       const some = busy.map(hex).join(', ');
       const { live } = sheaves.getObjects(this.id);
+      Atomics.add(this.m, H_REPORTS, this.reportsOfLive());
       throw new SlabError(
         'EBUSY',
         `cache '${this.name}' has ${live} live objects: ${some}`,
@@ -330,6 +336,15 @@ export class KmemCache {
       );
     }
     if (table.dropReference(this.id, this.generation)) sheaves.destroy(this.id);
+  }
+
+  /** As Linux counts a `destroy` with live objects: one for each slab that they remain in, and one for the cache. */
+  private reportsOfLive(): number {
+    const { layout } = this.context.metadata;
+    const slabs = new Set<number>();
+    for (const address of this.objects())
+      slabs.add(this.m[pageAt(layout, address >>> layout.pageShift) + PAGE_HEAD]);
+    return slabs.size + 1;
   }
 
   /** Cost: O(frames + objects of the cache). */
@@ -355,7 +370,7 @@ export class KmemCache {
     });
     for (const head of heads) {
       const states = firstStateAt(m, descriptor, head);
-      const first = firstEntryOf(layout.pageShift, head);
+      const first = firstEntryOf(m, layout.pageShift, descriptor, head);
       for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
         if (isLive(s[states + index])) yield addressOf(first + Math.imul(index, m[descriptor + C_GRANULES]));
       }
@@ -406,7 +421,8 @@ export class KmemCache {
     if (address === 0 && this.panics) {
       throw new SlabError('ENOMEM', `no memory for cache '${this.name}' (SLAB.PANIC)`, undefined, this.name);
     }
-    if (address !== 0 && (gfp & GFP.ZERO) !== 0) {
+    // Slab debugging has done that, within its zones.
+    if (address !== 0 && (gfp & GFP.ZERO) !== 0 && table.debugOf(this.id) === undefined) {
       zero(data, address, metadata.m[cacheAt(metadata.layout, this.id) + C_STRIDE]);
     }
     if (address !== 0 && tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, gfp);

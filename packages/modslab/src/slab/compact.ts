@@ -44,7 +44,7 @@ function liveObjects(slabifier: Compactable, cache: number, head: number): Addre
   const { m, s, layout } = slabifier.frames.metadata;
   const descriptor = cacheAt(layout, cache);
   const states = firstStateAt(m, descriptor, head);
-  const first = firstEntryOf(layout.pageShift, head);
+  const first = firstEntryOf(m, layout.pageShift, descriptor, head);
   const live: Address[] = [];
   for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
     if (isLive(s[states + index])) live.push(addressOf(first + Math.imul(index, m[descriptor + C_GRANULES])));
@@ -81,6 +81,7 @@ export function compact(slabifier: Compactable, cache: number, move: MoveObject)
         if (to === 0) fullest++;
       }
       if (to === 0) return moved;
+      slabifier.table.debugOf(cache)?.prepare(cache, to, slabifier.objectSize(cache), 0);
       if (moveOne(slabifier, cache, generation, from, to, move)) moved++;
     }
   }
@@ -121,7 +122,10 @@ function moveOne(
   } finally {
     // The user's code may have detached this thread.
     slabifier.frames.cpu.checkOnline();
-    if (slabifier.table.generation(cache) === generation) slabifier.free(cache, moved ? from : to);
+    if (slabifier.table.generation(cache) === generation) {
+      const { table } = slabifier;
+      (table.debugOf(cache) ?? slabifier).free(cache, moved ? from : to);
+    }
   }
   return moved;
 }

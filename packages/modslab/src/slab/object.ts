@@ -7,6 +7,7 @@ import { entryOf } from '../memory/entry.ts';
 import { checkNumber, hex, SlabError } from '../memory/errors.ts';
 import {
   C_GRANULES,
+  C_LEFT,
   C_OBJECTS,
   C_OFFSET_MASK,
   C_RECIPROCAL,
@@ -49,12 +50,13 @@ export function checkAddress(metadata: Metadata, address: number): number {
 }
 
 /** Index of the object of cache `id` that begins at `address`, or -1. */
-function objectIndex(metadata: Metadata, id: number, address: number): number {
+export function objectIndex(metadata: Metadata, id: number, address: number): number {
   const { m, layout } = metadata;
   const cache = cacheAt(layout, id);
   const offset = entryOf(address) & m[cache + C_OFFSET_MASK];
   const index = Math.imul(offset, m[cache + C_RECIPROCAL]) >>> m[cache + C_RECIPROCAL_SHIFT];
-  const begins = (address & 7) === 0 && Math.imul(index, m[cache + C_GRANULES]) === offset;
+  const begins =
+    (address & 7) === 0 && Math.imul(index, m[cache + C_GRANULES]) + m[cache + C_LEFT] === offset;
   return begins && index < m[cache + C_OBJECTS] ? index : -1;
 }
 

@@ -76,7 +76,6 @@ import {
   C_PARKED,
   C_SIZE,
   C_SLAB_SHIFT,
-  C_STRIDE,
   C_TEMPLATE_BYTES,
   CPU_PENDING_ENTRY,
   cacheAt,
@@ -117,15 +116,10 @@ import {
   OWNER_PARKED,
   ownerBits,
   ownerOf,
-  PAGE_BASE,
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
   PAGE_GROUP,
-  PAGE_RECIPROCAL,
-  PAGE_RECIPROCAL_SHIFT,
-  PAGE_STATES,
-  PAGE_STRIDE,
   PENDING,
   RELEASING,
 } from '../page/page.ts';
@@ -145,12 +139,23 @@ import {
 import { Charges } from './charge.ts';
 import { compact } from './compact.ts';
 import { countObjects } from './count.ts';
+import { initializeSlab } from './debugObject.ts';
+import { debugFlagsFor } from './debugOption.ts';
+import { describeSlab, framesOfSlab } from './describe.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB, SLAB_LOCAL_PAGES, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
+import {
+  SLAB,
+  SLAB_DEBUG,
+  SLAB_LOCAL_PAGES,
+  SLAB_SINGLE_FRAME,
+  SLAB_WHOLE_PAGES,
+  type SlabFlags,
+} from './flags.ts';
 import { slabGeometry } from './geometry.ts';
 import { clearNames, freeRest, isSlob, slabsOf } from './granules.ts';
 import { checkObject } from './object.ts';
 import { PageSources } from './pageSources.ts';
+import { shuffle } from './randomized.ts';
 import { Runs } from './runs.ts';
 import type {
   Address,
@@ -238,11 +243,12 @@ export class Slabifier implements SlabAllocator {
   }
 
   create(spec: CacheSpec): number {
-    const flags = spec.flags | this.sources.implied;
+    const { name, size, align } = spec;
+    const flags = spec.flags | this.sources.implied | debugFlagsFor(this.metadata, name, size, align);
     // What the flags ask for is derived first: a stack that cannot carry it says so before there is a cache.
     this.sources.of(flags);
     const { pageShift } = this.metadata.layout;
-    const { frames } = slabGeometry(spec.size, spec.align, flags, pageShift);
+    const { frames } = slabGeometry(size, align, flags, pageShift);
     if ((flags & SLAB_SINGLE_FRAME) !== 0 && frames > 1) {
       invalid(
         `cache '${spec.name}': '${this.pageAllocatorName}' has no adjacent frames for an object of ${spec.size} bytes`,
@@ -395,6 +401,7 @@ export class Slabifier implements SlabAllocator {
       if (head === 0) break;
       n = this.take(cache, head, sheaf, n, want);
     }
+    if (n - have > 1) shuffle(this.metadata, cache, sheaf, have + 1, n);
     return n;
   }
 
@@ -556,7 +563,7 @@ export class Slabifier implements SlabAllocator {
     const descriptor = cacheAt(layout, cache);
     const page = pageAt(layout, head);
     const states = firstStateAt(m, descriptor, head);
-    const first = firstEntryOf(layout.pageShift, head);
+    const first = firstEntryOf(m, layout.pageShift, descriptor, head);
     const granules = m[descriptor + C_GRANULES];
     const objects = m[descriptor + C_OBJECTS];
     let left = m[page + PAGE_CLAIM] & COUNT_MASK;
@@ -702,7 +709,7 @@ export class Slabifier implements SlabAllocator {
     Atomics.and(m, page + PAGE_CLAIM, ~CLAIM_PENDING);
     killPoint('slab.collecting');
     const states = firstStateAt(m, descriptor, head);
-    const first = firstEntryOf(metadata.layout.pageShift, head);
+    const first = firstEntryOf(m, metadata.layout.pageShift, descriptor, head);
     let collected = 0;
     let others = false;
     for (let index = m[descriptor + C_OBJECTS] - 1; index >= 0; index--) {
@@ -810,16 +817,16 @@ export class Slabifier implements SlabAllocator {
 
   /**
    * Runs `visit` on a slab while this CPU holds it; false if somebody else does. If it returns false, the slab is damaged:
-   * it is frozen. For validation.
+   * it is frozen. If it returns a number, so many of its objects are FREE. For validation.
    */
   withSlab(cache: number, head: number, visit: () => unknown): boolean {
     if (!this.claim(head, cache)) return false;
     const count = this.m[pageAt(this.metadata.layout, head) + PAGE_CLAIM] & COUNT_MASK;
-    let sound = true;
+    let found: unknown;
     try {
-      sound = visit() !== false;
+      found = visit();
     } finally {
-      if (sound) this.letGo(cache, head, count, true);
+      if (found !== false) this.letGo(cache, head, typeof found === 'number' ? found : count, true);
       else this.freeze(cache, head);
     }
     return true;
@@ -838,7 +845,26 @@ export class Slabifier implements SlabAllocator {
     this.finishFreeze(cache, head);
   }
 
-  /** The same for a parked slab; nothing happens if it is parked no more. */
+  /** The same for a parked slab. It stays parked if `visit` has found all its objects FREE. */
+  withParked(cache: number, head: number, visit: () => number): void {
+    const at = pageAt(this.metadata.layout, head) + PAGE_CLAIM;
+    const word = Atomics.load(this.m, at);
+    if (ownerOf(word) !== OWNER_PARKED) return;
+    if (Atomics.compareExchange(this.m, at, word, (word & ~CLAIM_OWNER) | this.mine) !== word) return;
+    const objects = this.m[cacheAt(this.metadata.layout, cache) + C_OBJECTS];
+    let free = objects;
+    try {
+      if (this.m[at - PAGE_CLAIM + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache)) free = visit();
+    } finally {
+      if (free === objects) Atomics.store(this.m, at, word);
+      else {
+        this.forgetParked(cache, head);
+        this.letGo(cache, head, free, false);
+      }
+    }
+  }
+
+  /** Freezes a parked slab; nothing happens if it is parked no more. */
   freezeParked(cache: number, head: number): void {
     const at = pageAt(this.metadata.layout, head) + PAGE_CLAIM;
     const word = Atomics.load(this.m, at);
@@ -1005,8 +1031,9 @@ export class Slabifier implements SlabAllocator {
     const single = m[descriptor + C_OBJECTS] === 1;
     this.frames.describeTails(head, frames, single ? flagsOf(KIND_TAIL, 0) : flagsOf(KIND_SLAB_TAIL, cache));
     m[page + PAGE_FIRST_FREE] = 0;
-    for (let pfn = head; pfn < (single ? head + 1 : head + frames); pfn++)
-      this.describeSlab(descriptor, head, pfn);
+    for (let pfn = head; pfn < head + framesOfSlab(m, descriptor); pfn++)
+      describeSlab(metadata, descriptor, head, pfn);
+    if ((m[descriptor + C_FLAGS] & SLAB_DEBUG) !== 0) initializeSlab(metadata, this.data, cache, head);
     Atomics.store(m, page + PAGE_CLAIM, CLAIM_USED | this.mine | claimFlags);
     killPoint('slab.described');
     m[page + PAGE_FLAGS] = flagsOf(KIND_SLAB, cache);
@@ -1015,19 +1042,6 @@ export class Slabifier implements SlabAllocator {
     this.cpu.count(N_SLABS_ALLOCATED);
     this.cpu.countOf(cache, STAT_ALLOC_SLAB);
     return head;
-  }
-
-  /** Writes what a free needs of a slab into the descriptor of one of its frames. */
-  private describeSlab(descriptor: number, head: number, pfn: number): void {
-    const { m, metadata } = this;
-    const page = pageAt(metadata.layout, pfn);
-    const single = m[descriptor + C_OBJECTS] === 1;
-    m[page + PAGE_BASE] = head << metadata.layout.pageShift;
-    m[page + PAGE_RECIPROCAL] = single
-      ? 0
-      : Math.ceil(2 ** PAGE_RECIPROCAL_SHIFT / m[descriptor + C_GRANULES]);
-    m[page + PAGE_STRIDE] = m[descriptor + C_STRIDE];
-    m[page + PAGE_STATES] = firstStateAt(m, descriptor, head);
   }
 
   /** Gives the frames of a claimed, empty slab, whose partial bit is clear, back to the page allocator. */
@@ -1083,7 +1097,7 @@ export class Slabifier implements SlabAllocator {
   }
 
   private objectAddress(descriptor: number, head: number, index: number): Address {
-    const first = firstEntryOf(this.metadata.layout.pageShift, head);
+    const first = firstEntryOf(this.m, this.metadata.layout.pageShift, descriptor, head);
     return addressOf(first + Math.imul(index, this.m[descriptor + C_GRANULES]));
   }
 }

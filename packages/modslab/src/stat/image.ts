@@ -181,7 +181,7 @@ export class HeapImage {
     if (kindOf(flags) !== KIND_SLAB) return [];
     const cache = cacheAt(layout, cacheOf(flags));
     const states = firstStateAt(m, cache, head);
-    const first = firstEntryOf(layout.pageShift, head);
+    const first = firstEntryOf(m, layout.pageShift, cache, head);
     return Array.from({ length: m[cache + C_OBJECTS] }, (_, index) => ({
       addr: addressOf(first + Math.imul(index, m[cache + C_GRANULES])),
       // In a page that caches share, a granule's state is that of the object that it belongs to.

@@ -89,7 +89,9 @@ function liveInSlabs(world: World): Set<Address> {
     const descriptor = cacheAt(layout, cache);
     const states = firstStateAt(m, descriptor, head);
     for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
-      const address = addressOf(firstEntryOf(layout.pageShift, head) + index * m[descriptor + C_GRANULES]);
+      const address = addressOf(
+        firstEntryOf(m, layout.pageShift, descriptor, head) + index * m[descriptor + C_GRANULES],
+      );
       const state = s[states + index];
       const inSheaf = cached.has(address);
       if (inSheaf) stand++;

@@ -10,7 +10,20 @@ const LEFT = 250;
 const WIDTH = 420;
 const PAGE_WIDTH: number = LEFT + WIDTH + 110;
 const LEGEND_ROW = 18;
-const COLOURS = ['#4477aa', '#ee6677', '#228833', '#ccbb44', '#66ccee', '#aa3377', '#888888', '#994411'];
+const COLOURS = [
+  '#4477aa',
+  '#ee6677',
+  '#228833',
+  '#ccbb44',
+  '#66ccee',
+  '#aa3377',
+  '#888888',
+  '#994411',
+  '#000066',
+  '#ff9911',
+  '#66aa55',
+  '#bb99dd',
+];
 
 const escaped = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');

@@ -67,21 +67,26 @@ export function pageInfo(metadata: Metadata, pfn: number, nameOf: (cache: number
   return info;
 }
 
+/** Words for what a frame is, by its kind. */
+const FLAG_NAMES: readonly string[] = (() => {
+  const names: string[] = [];
+  names[KIND_SLAB] = 'slab';
+  names[KIND_SLAB_TAIL] = 'slab tail';
+  names[KIND_LARGE] = 'large';
+  names[KIND_PAGES] = 'pages';
+  names[KIND_TAIL] = 'tail';
+  names[KIND_RCU] = 'waiting';
+  names[KIND_VMALLOC] = 'vmalloc';
+  return names;
+})();
+
 function pageFlags(kind: number, claim: number): string {
   const owner = ownerOf(claim);
-  const parked = owner === OWNER_PARKED ? ['parked'] : [];
-  const claimed = owner !== 0 && owner !== OWNER_PARKED ? ['claimed'] : [];
-  const names: Record<number, string[]> = {
-    [KIND_NONE]: claim === 0 ? ['free'] : [],
-    [KIND_SLAB]: ['slab'],
-    [KIND_SLAB_TAIL]: ['slab', 'tail'],
-    [KIND_LARGE]: ['large'],
-    [KIND_PAGES]: ['pages'],
-    [KIND_TAIL]: ['tail'],
-    [KIND_RCU]: ['waiting'],
-    [KIND_VMALLOC]: ['vmalloc'],
-  };
-  return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
+  const free = claim === 0 ? 'free' : '';
+  const what = kind === KIND_NONE ? free : (FLAG_NAMES[kind] ?? hex(kind));
+  if (owner === 0) return what;
+  const holder = owner === OWNER_PARKED ? 'parked' : 'claimed';
+  return what === '' ? holder : `${what} ${holder}`;
 }
 
 /** What a frame can be, for a map; `FrameMap.kind` holds indices of this list. */

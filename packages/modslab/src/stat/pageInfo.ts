@@ -67,23 +67,10 @@ export function pageInfo(metadata: Metadata, pfn: number, nameOf: (cache: number
   return info;
 }
 
-/** Words for what a frame is, by its kind. */
-const FLAG_NAMES: readonly string[] = (() => {
-  const names: string[] = [];
-  names[KIND_SLAB] = 'slab';
-  names[KIND_SLAB_TAIL] = 'slab tail';
-  names[KIND_LARGE] = 'large';
-  names[KIND_PAGES] = 'pages';
-  names[KIND_TAIL] = 'tail';
-  names[KIND_RCU] = 'waiting';
-  names[KIND_VMALLOC] = 'vmalloc';
-  return names;
-})();
-
 function pageFlags(kind: number, claim: number): string {
   const owner = ownerOf(claim);
   const free = claim === 0 ? 'free' : '';
-  const what = kind === KIND_NONE ? free : (FLAG_NAMES[kind] ?? hex(kind));
+  const what = kind === KIND_NONE ? free : (KIND_INDEX[kind] ?? hex(kind));
   if (owner === 0) return what;
   const holder = owner === OWNER_PARKED ? 'parked' : 'claimed';
   return what === '' ? holder : `${what} ${holder}`;

@@ -193,7 +193,7 @@ describe('the inspector in Chromium', { skip, timeout: 4 * LONG }, () => {
   });
 
   test('a replay on two threads, watched while it runs', async () => {
-    const args = [bin, 'replay', '--threads', '2', '--expose', '0', '--over', '60', rsyslogd];
+    const args = [bin, 'replay', '--threads', '2', '--expose-port', '0', '--over', '60', rsyslogd];
     const child = spawn(
       process.execPath,
       [...process.execArgv.filter((arg) => arg.startsWith('--cond')), ...args],

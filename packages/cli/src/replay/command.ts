@@ -183,9 +183,11 @@ async function read(file: string): Promise<Program> {
 }
 
 /** What watches the replay of `program`. */
-function watchOf(program: Program, { expose: place, over }: Flags, sampler: Sampler | undefined): Watch {
+function watchOf(program: Program, flags: Flags, sampler: Sampler | undefined): Watch {
+  const { exposePort: port, over } = flags;
+  const isExposed = flags.expose === true || port !== undefined;
   const sample = sampler === undefined ? {} : { sample: (row: number) => sampler.take(row) };
-  if (place === undefined) {
+  if (!isExposed) {
     if (sampler === undefined) return { over };
     return { over, ...sample, onHeap: (heap) => Promise.resolve(sampler.start(heap)) };
   }

@@ -62,6 +62,7 @@ import {
   CLAIM_NEW,
   CLAIM_PENDING,
   CLAIM_USED,
+  CONTINUED,
   COUNT_MASK,
   cacheOf,
   FREE,
@@ -208,13 +209,14 @@ export interface CpuRow {
   counters: Record<CounterName, number>;
 }
 
-/** What a state byte means: `free cached live releasing pending waiting`, or its number. */
+/** What a state byte means: `free cached live continued releasing pending waiting`, or its number. */
 export function stateName(state: number): string {
   if (isLive(state)) return 'live';
   if (isWaiting(state)) return 'waiting';
   const names: Record<number, string> = {
     [FREE]: 'free',
     [CACHED]: 'cached',
+    [CONTINUED]: 'continued',
     [RELEASING]: 'releasing',
     [PENDING]: 'pending',
   };

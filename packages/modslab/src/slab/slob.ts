@@ -18,6 +18,7 @@
  */
 
 import type { PageAllocator } from '../page/pageAllocator.ts';
+import { debugFlagsFor } from './debugOption.ts';
 import { SLAB, SLAB_OWN_ALLOCATOR, SLAB_SLOB } from './flags.ts';
 import type { CacheSpec } from './slabAllocator.ts';
 import { Slabifier } from './slabifier.ts';
@@ -36,10 +37,11 @@ export class Slob extends Slabifier {
   override readonly name: string = 'slob';
 
   override create(spec: CacheSpec): number {
-    const { size, align, flags, ctor } = spec;
+    const { name, size, align, flags, ctor } = spec;
+    const debug = debugFlagsFor(this.frames.metadata, name, size, align);
     const pageSize = 2 ** this.frames.metadata.layout.pageShift;
     const fits = size <= pageSize && align <= pageSize && typeof ctor !== 'function';
-    const shares = fits && ((flags | this.impliedFlags) & ~SHAREABLE) === 0;
+    const shares = fits && ((flags | debug | this.impliedFlags) & ~SHAREABLE) === 0;
     return super.create(shares ? { ...spec, flags: flags | SLAB_SLOB } : spec);
   }
 }

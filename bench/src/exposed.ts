@@ -55,7 +55,10 @@ async function replay(kind: Watching): Promise<{ rate: number; snapshots: number
     snapshots = watch(address, kind === 'watched' ? PAGE_MS : 0);
   });
   await new Promise((resolve) => child.once('close', resolve));
-  return { rate: (JSON.parse(out) as { eventsPerSecond: number }).eventsPerSecond, snapshots: await snapshots };
+  return {
+    rate: (JSON.parse(out) as { eventsPerSecond: number }).eventsPerSecond,
+    snapshots: await snapshots,
+  };
 }
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >>> 1];
@@ -71,7 +74,9 @@ async function replays(rounds: number): Promise<void> {
     }
   }
   const alone = median(rates.get('alone') ?? []);
-  console.log('| replay of rsyslogd, 2 threads | events/s, median | of alone | snapshots a replay |\n|---|--:|--:|--:|');
+  console.log(
+    '| replay of rsyslogd, 2 threads | events/s, median | of alone | snapshots a replay |\n|---|--:|--:|--:|',
+  );
   for (const kind of KINDS) {
     const rate = median(rates.get(kind) ?? []);
     const asked = ((counts.get(kind) ?? 0) / rounds).toFixed(1);
@@ -110,7 +115,9 @@ function least(act: () => unknown): number {
 }
 
 function snapshots(): void {
-  console.log('\n| heap | snapshot | taking it, ms | reading it, ms | its frames, ms |\n|---|--:|--:|--:|--:|');
+  console.log(
+    '\n| heap | snapshot | taking it, ms | reading it, ms | its frames, ms |\n|---|--:|--:|--:|--:|',
+  );
   for (const mib of [16, 128, 1024]) {
     const heap = fullHeap(mib * 2 ** 20);
     const bytes = heap.snapshot({ data: false });

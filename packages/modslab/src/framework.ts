@@ -33,11 +33,24 @@ export { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocat
 export { rcuifyPageAllocator } from './page/rcuify.ts';
 export { reclaimable, unreclaimable } from './page/reclaimable.ts';
 export { vmallocPageAllocator } from './page/vmallocPageAllocator.ts';
+export {
+  checked,
+  failslab,
+  initializedOnAlloc,
+  initializedOnFree,
+  numbered,
+  poisoned,
+  quarantined,
+  redzoned,
+  traced,
+  tracked,
+} from './slab/debugDerivations.ts';
 export { DerivedSlabAllocator } from './slab/deriveSlabAllocator.ts';
 export { dmaifySlabAllocator } from './slab/dmaifySlab.ts';
 export { type SlabGeometry, slabGeometry } from './slab/geometry.ts';
 export { type NumaPolicy, NumaSlab, numaSlab } from './slab/numaSlab.ts';
 export { PageSlab, pageSlab } from './slab/pageSlab.ts';
+export { randomized } from './slab/randomized.ts';
 export { rcuifySlabAllocator } from './slab/rcuifySlab.ts';
 export { Sheaves, sheaved } from './slab/sheaves.ts';
 export type {
@@ -49,4 +62,5 @@ export type {
   SlabCounts,
 } from './slab/slabAllocator.ts';
 export { Slabifier, slabifier } from './slab/slabifier.ts';
+export { Slob, slob } from './slab/slob.ts';
 export { adoptCache } from './slab/stack.ts';

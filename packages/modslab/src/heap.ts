@@ -4,6 +4,10 @@
  * it, a CPU; all threads share the metadata buffer and the data buffer, which `heap.handle` carries.
  */
 
+import { Accountant, type Accounting } from './debug/accounting.ts';
+import { CheckedObject, type CheckedOptions } from './debug/checkedAccess.ts';
+import { type LeakFilter, type LeakGroup, leaks, tracesText } from './debug/leaks.ts';
+import { objectHandle, resolveHandle } from './debug/objectHandle.ts';
 import { Reaper, type ReapReport } from './debug/reap.ts';
 import {
   hasFreeCpu,
@@ -15,7 +19,9 @@ import {
 import { type Problem, Validator } from './debug/validate.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
+import { Kfence, type KfenceOptions, storeKfence } from './kmalloc/kfence.ts';
 import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
+import { kmallocSpec } from './kmalloc/kmallocSpec.ts';
 import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
 import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
 import { Links } from './kmalloc/link.ts';
@@ -27,8 +33,9 @@ import { Reclaim, type Shrinker } from './kmalloc/reclaim.ts';
 import { Recording, type RecordOptions } from './kmalloc/recording.ts';
 import {
   checkSizeClasses,
-  classesForPageSize,
+  classesUpTo,
   SIZE_CLASSES_DEFAULT,
+  SIZE_CLASSES_SLOB,
   type SizeClasses,
 } from './kmalloc/sizeClasses.ts';
 import { makeStruct, type Struct, type StructFields, type StructOptions } from './kmalloc/struct.ts';
@@ -53,26 +60,35 @@ import {
   CACHES_DEFAULT,
   CPUS_MAX,
   cacheAt,
+  H_KFENCE_OBJECTS,
   H_KMALLOC_CACHES,
   H_MERGE,
   H_REPORTS,
+  H_SLOB,
   PAGE_SHIFT_MAX,
   PAGE_SHIFT_MIN,
   PAGE_SHIFT_TINY,
   VERSION,
 } from './memory/layout.ts';
 import { createMetadata, type Metadata, openMetadata } from './memory/metadata.ts';
+import type { SlabReport } from './memory/report.ts';
 import { decodeText, encodeText } from './memory/text.ts';
-import { FrameAllocator, NODE_ANY, type PageAllocator } from './page/pageAllocator.ts';
+import { FrameAllocator, type PageAllocator } from './page/pageAllocator.ts';
 import { VmArea } from './page/vmArea.ts';
 import { Vmalloc } from './page/vmalloc.ts';
 import { CONSTRUCTOR_FUNCTION } from './slab/cacheTable.ts';
+import { DebugAllocator } from './slab/debugAllocator.ts';
+import { checkDebugOption, storeDebugOption } from './slab/debugOption.ts';
+import { type FailSettings, failSettings, setFailSettings } from './slab/failslab.ts';
 import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { GroupTable } from './slab/groupTable.ts';
 import { checkAddress } from './slab/object.ts';
+import { SampledSheaves } from './slab/sampledSheaves.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
 import type { Address, AddressArray, SlabAllocator } from './slab/slabAllocator.ts';
 import { Slabifier } from './slab/slabifier.ts';
+import { Slob } from './slab/slob.ts';
+import { setTrackSettings, type TrackSettings, trackSettings } from './slab/tracked.ts';
 import { cachedByCpu } from './stat/cacheCounters.ts';
 import { type CpuInfo, cpuInfos } from './stat/cpuInfo.ts';
 import { type BuddyInfo, buddyinfo, type Counters, counters, type MemInfo, meminfo } from './stat/meminfo.ts';
@@ -97,6 +113,8 @@ const CACHES_MAX = 4096;
 const FRAMES_SHIFT = 10;
 /** Below 512 KiB pages are smaller than 4 KiB, so that a heap has about this many, down to 64 KiB. */
 const TINY_FRAMES_SHIFT = 7;
+/** On slob, which needs no page for each size but larger ones for larger objects: half as many, at least, of up to 4 KiB. */
+const SLOB_FRAMES_SHIFT = 5;
 
 export interface HeapOptions {
   /** Bytes at the start (default 16 MiB; with `memory`, what it has). */
@@ -123,10 +141,20 @@ export interface HeapOptions {
   dma?: { start: number; end: number };
   /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
   sizeClasses?: SizeClasses;
+  /**
+   * 'slob': objects of all sizes and caches share pages, packed in granules of 8 bytes, for heaps that are so small that
+   * memory counts more than time (slab/slob.ts). Default: 'slabifier', slabs of equal objects.
+   */
+  allocator?: 'slabifier' | 'slob';
   /** True: caches that could share the slabs of one of kmalloc's do (kmalloc/merge.ts). Default: each has its own. */
   merge?: boolean;
-  /** Options of slab debugging; this version knows '-' (none) only. */
+  /**
+   * Slab debugging, in the syntax of the kernel's `slab_debug=`: `FZPU`, `FZ,kmalloc-*;P,dentry`, `-` (slab/debugOption.ts;
+   * docs/debugging.md). Default: none, and no cost.
+   */
   debug?: string;
+  /** Samples allocations of kmalloc, as the kernel's KFENCE does (docs/debugging.md). Default: not. */
+  kfence?: KfenceOptions | boolean;
 }
 
 /** What `postMessage` or `workerData` carries to another thread. Nothing is transferred. */
@@ -179,6 +207,12 @@ function capacityOf(memory: HeapMemory): { bytes: number; maxBytes: number } {
   return { bytes, maxBytes: Math.max(bytes, (memory as { maxByteLength?: number }).maxByteLength ?? bytes) };
 }
 
+/** Whether caches are to lie in slob pages. */
+function checkAllocator(allocator: unknown = 'slabifier'): boolean {
+  if (allocator === 'slob' || allocator === 'slabifier') return allocator === 'slob';
+  invalid(`there is no allocator '${String(allocator)}': slabifier or slob`);
+}
+
 function checkMemory(memory: unknown): void {
   const isBuffer = memory instanceof ArrayBuffer || isShared(memory as ArrayBuffer);
   if (isBuffer || isWasmMemory(memory as HeapMemory)) return;
@@ -214,7 +248,8 @@ function resolvePageShift(options: HeapOptions, maxSize: number): number {
   if (options.pageSize === undefined) {
     const log = Math.floor(Math.log2(maxSize));
     const shift = Math.min(PAGE_SHIFT_MAX, Math.max(PAGE_SHIFT_MIN, log - FRAMES_SHIFT));
-    return Math.max(PAGE_SHIFT_TINY, Math.min(shift, log - TINY_FRAMES_SHIFT));
+    const fewest = options.allocator === 'slob' ? SLOB_FRAMES_SHIFT : TINY_FRAMES_SHIFT;
+    return Math.max(PAGE_SHIFT_TINY, Math.min(shift, log - fewest));
   }
   checkPowerOfTwo('pageSize', options.pageSize, 2 ** PAGE_SHIFT_MIN, 2 ** PAGE_SHIFT_MAX);
   return Math.log2(options.pageSize);
@@ -246,7 +281,10 @@ export class Heap {
   private readonly pages: FrameAllocator;
   private readonly slabifier: Slabifier;
   private readonly sheaves: Sheaves;
+  private readonly debugging: DebugAllocator;
+  private readonly accountant: Accountant;
   private kmallocs: Kmalloc;
+  private readonly kfence: Kfence | undefined;
   private readonly rcu: RcuCallbacks;
   private readonly areas: Vmalloc;
   private readonly context: HeapContext;
@@ -261,8 +299,9 @@ export class Heap {
     const data = new DataMemory(memory, metadata);
     const cpu = adopts ? adoptCpu(metadata) : attachCpu(metadata, tag);
     const pages = new FrameAllocator(metadata, cpu, data);
-    const slabifier = new Slabifier(pages);
-    const sheaves = sheaved(slabifier);
+    const slabifier = metadata.m[H_SLOB] === 1 ? new Slob(pages) : new Slabifier(pages);
+    const sheaves = metadata.m[H_KFENCE_OBJECTS] === 0 ? sheaved(slabifier) : new SampledSheaves(slabifier);
+    const debugging = new DebugAllocator(sheaves, 'debug', 0);
     if (classes !== undefined) createKmallocCaches(metadata, sheaves, classes);
     const maxSize = kmallocMaxSize(metadata.layout);
     const table = new GroupTable(metadata, cpu, pages, slabifier);
@@ -270,6 +309,8 @@ export class Heap {
     const groups = new GroupAllocator(metadata, cpu, data, pages, slabifier, table, reclaim, maxSize);
     const parts = [metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim] as const;
     const kmalloc = new Kmalloc(...parts);
+    if (sheaves instanceof SampledSheaves) kmalloc.kfence = new Kfence(metadata, slabifier.table, sheaves);
+    this.kfence = kmalloc.kfence;
     const tracing: Tracing = new Tracing(metadata, cpu, slabifier.table, (isOn) => {
       sheaves.seal(isOn);
       this.kmallocs = isOn ? new TracedKmalloc(tracing, kmalloc, ...parts) : kmalloc;
@@ -282,6 +323,8 @@ export class Heap {
     this.pages = pages;
     this.slabifier = slabifier;
     this.sheaves = sheaves;
+    this.debugging = debugging;
+    this.accountant = new Accountant(debugging);
     this.kmallocs = kmalloc;
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.areas = new Vmalloc(pages);
@@ -294,15 +337,14 @@ export class Heap {
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
   static create(options: HeapOptions = {}): Heap {
     const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
-    const { sizeClasses = SIZE_CLASSES_DEFAULT } = options;
+    const isSlob = checkAllocator(options.allocator);
+    const { sizeClasses = isSlob ? SIZE_CLASSES_SLOB : SIZE_CLASSES_DEFAULT } = options;
     checkSizeClasses(sizeClasses);
     if (memory !== undefined) checkMemory(memory);
     checkInteger('cpus', cpus, 1, CPUS_MAX);
     checkInteger('nodes', nodes, 1, NODES_MAX);
     checkInteger('caches', caches, 32, CACHES_MAX);
-    if (options.debug !== undefined && options.debug !== '' && options.debug !== '-') {
-      invalid(`debug '${options.debug}': this version has no debug options but '-'`);
-    }
+    const debug = checkDebugOption(options.debug ?? '');
     const { start, size, maxSize } = resolveWindow(options);
     const pageShift = resolvePageShift(options, maxSize);
     const pageSize = 2 ** pageShift;
@@ -332,7 +374,10 @@ export class Heap {
       dma,
       shared,
     );
+    storeDebugOption(metadata, debug);
+    storeKfence(metadata, options.kfence);
     metadata.m[H_MERGE] = options.merge === true ? 1 : 0;
+    metadata.m[H_SLOB] = isSlob ? 1 : 0;
     const data = memory ?? createDataBuffer(frames * pageSize, maxFrames * pageSize, shared);
     return new Heap(metadata, data, undefined, sizeClasses);
   }
@@ -409,6 +454,7 @@ export class Heap {
   detach(): void {
     if (this.thisCpu.left) return;
     if (!this.thisCpu.beginLeave()) return;
+    this.kfence?.stop();
     this.rcu.leave();
     this.pages.rcu.leave();
     this.sheaves.leave();
@@ -837,10 +883,95 @@ export class Heap {
     return this.context.reclaim.register(shrinker);
   }
 
-  /** Reports of damaged metadata since the heap was made: each slab that was found damaged and frozen counts once. */
+  /**
+   * Reports since the heap was made, of all threads: what slab debugging has found counts once, and once more for each thing
+   * that it put right; a slab that was found damaged and frozen once; a `destroy` of a cache with live objects once, and once
+   * more for each slab that has some. (As slub_kunit counts.)
+   */
   get reports(): number {
     this.thisCpu.checkAttached();
     return Atomics.load(this.metadata.m, H_REPORTS);
+  }
+
+  /**
+   * Calls `listener` with each report that slab debugging makes on this thread, before the error that goes with it is thrown;
+   * a function that takes it out again. A report that goes with no error is printed if nobody listens.
+   */
+  onReport(listener: (report: SlabReport) => void): () => void {
+    this.thisCpu.checkAttached();
+    return this.debugging.context.reporter.listen(listener);
+  }
+
+  /**
+   * Live objects by who allocated them, those with most bytes first (debug/leaks.ts): of tracked caches with stacks and ages,
+   * of others one entry each. `diffLeaks` of `modslab/debug` compares two lists. Cost: O(frames + objects).
+   */
+  leaks(filter: LeakFilter = {}): LeakGroup[] {
+    this.thisCpu.checkAttached();
+    const { table } = this.context.groups;
+    const name = typeof filter.group === 'object' ? filter.group.name : filter.group;
+    return leaks(this.debugging, filter, (group) => table.name(table.rootOf(group)) === name);
+  }
+
+  /** What Linux has in alloc_traces and free_traces of a cache: who allocated its live objects, who freed its free ones. */
+  traces(cache: string, what: 'alloc' | 'free'): string {
+    this.thisCpu.checkAttached();
+    if (what !== 'alloc' && what !== 'free')
+      invalid(`there are traces 'alloc' and 'free', not '${String(what)}'`);
+    return tracesText(this.debugging, cache, what);
+  }
+
+  /** Live objects and bytes by cache, CPU, node and group, now and at most (debug/accounting.ts). O(frames + objects). */
+  accounting(): Accounting {
+    this.thisCpu.checkAttached();
+    const { table } = this.context.groups;
+    return this.accountant.count((group) => table.name(table.rootOf(group)));
+  }
+
+  /**
+   * A number that stands for the live object at `addr`, and for no later one at the same place; the object's cache has
+   * `SLAB.GENERATIONS`, or the heap `{ debug: 'G' }`. Throws as `kfree` does, `EINVAL` without generations. (`heap.handle`
+   * is the heap's.)
+   */
+  objectHandle(addr: Address): number {
+    this.thisCpu.checkAttached();
+    return objectHandle(this.debugging, addr);
+  }
+
+  /** The address of the object that `objectHandle` gave the number for. Throws `EFAULT` once it has been freed. */
+  resolve(handle: number): Address {
+    this.thisCpu.checkAttached();
+    return resolveHandle(this.debugging, handle);
+  }
+
+  /**
+   * Access to one live object that is checked each time: outside of it, outside of what its cache lets be seen
+   * (`useroffset`, `usersize`; not with `{ whole: true }`), or after its free, it throws `EFAULT`. Throws as `kfree` does.
+   */
+  checked(addr: Address, options: CheckedOptions = {}): CheckedObject {
+    return new CheckedObject(this.debugging, addr, this.kmallocs.ksize(addr), options);
+  }
+
+  /** Fault injection of caches with `SLAB.FAILSLAB` (debug option `A`), of all threads: slab/failslab.ts. */
+  get failslab(): FailSettings {
+    this.thisCpu.checkAttached();
+    return failSettings(this.metadata);
+  }
+
+  set failslab(settings: Partial<FailSettings>) {
+    this.thisCpu.checkAttached();
+    setFailSettings(this.metadata, settings);
+  }
+
+  /** How stacks are taken in tracked caches (debug option `U`), by all threads: slab/tracked.ts. */
+  get tracking(): TrackSettings {
+    this.thisCpu.checkAttached();
+    return trackSettings(this.metadata);
+  }
+
+  set tracking(settings: Partial<TrackSettings>) {
+    this.thisCpu.checkAttached();
+    setTrackSettings(this.metadata, settings);
   }
 
   /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
@@ -853,7 +984,7 @@ export class Heap {
   /** Every invariant that does not hold; empty when all do. Never throws. */
   validate(): Problem[] {
     const { metadata, thisCpu, data, slabifier } = this;
-    return new Validator(metadata, thisCpu, data, slabifier, slabifier.table).validate();
+    return new Validator(metadata, thisCpu, data, slabifier, slabifier.table, this.debugging).validate();
   }
 
   /** One row a cache. */
@@ -937,7 +1068,8 @@ const bufferOf = (memory: HeapMemory): ArrayBufferLike => (isWasmMemory(memory) 
 
 /** The general caches, in ascending order: cache numbers 1, 2, 3… */
 function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeClasses): void {
-  const classes = classesForPageSize(table, 2 ** metadata.layout.pageShift);
+  const share = metadata.m[H_SLOB] === 1 ? 1 : 2;
+  const classes = classesUpTo(table, 2 ** metadata.layout.pageShift / share);
   if (classes.length >= metadata.layout.caches)
     throw new RangeError(
       `${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`,
@@ -945,7 +1077,7 @@ function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeCl
   for (const size of classes) {
     const name = `kmalloc-${size}`;
     // Powers of two are aligned to themselves: their slabs begin on page frames.
-    sheaves.create({ name, size, align: 0, flags: 0, node: NODE_ANY, useroffset: 0, usersize: size });
+    sheaves.create(kmallocSpec(metadata, name, size, 0));
   }
   metadata.m[H_KMALLOC_CACHES] = classes.length;
 }

@@ -4,6 +4,9 @@
  * @packageDocumentation
  */
 
+export type { Account, Accounting } from './debug/accounting.ts';
+export type { CheckedObject, CheckedOptions } from './debug/checkedAccess.ts';
+export type { LeakFilter, LeakGroup } from './debug/leaks.ts';
 export type { ReapReport } from './debug/reap.ts';
 export type { RestoreOptions, SnapshotOptions } from './debug/snapshot.ts';
 export type { Problem } from './debug/validate.ts';
@@ -14,6 +17,7 @@ export {
   type KmemCacheOptions,
 } from './heap.ts';
 export type { Group, GroupOptions } from './kmalloc/group.ts';
+export type { KfenceOptions } from './kmalloc/kfence.ts';
 export type { KmemBuckets } from './kmalloc/kmemBuckets.ts';
 export type { CacheStats, KmemCache, Sheaf } from './kmalloc/kmemCache.ts';
 export type { Mempool } from './kmalloc/mempool.ts';
@@ -31,9 +35,12 @@ export type { TraceEvent, TraceEventName, TraceListener } from './kmalloc/tracin
 export type { HeapMemory, WasmMemory } from './memory/data.ts';
 export { SlabError, type SlabErrorCode } from './memory/errors.ts';
 export { GFP, type GfpFlags } from './memory/gfp.ts';
+export type { Finding, SlabReport, TrackInfo } from './memory/report.ts';
 export type { VmArea } from './page/vmArea.ts';
+export type { FailSettings } from './slab/failslab.ts';
 export { SLAB, type SlabFlags } from './slab/flags.ts';
 export type { Address, AddressArray } from './slab/slabAllocator.ts';
+export type { TrackSettings } from './slab/tracked.ts';
 export type { CpuInfo } from './stat/cpuInfo.ts';
 export type { BuddyInfo, Counters, MemInfo } from './stat/meminfo.ts';
 export type { PageInfo } from './stat/pageInfo.ts';

@@ -1,7 +1,7 @@
 // How objects lie in slabs: the reciprocal is exact, objects fit, little is wasted; size classes; sheaf entries.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { classesForPageSize, classIndex, SIZE_CLASSES_2006 } from '#src/kmalloc/sizeClasses.js';
+import { classesUpTo, classIndex, SIZE_CLASSES_2006 } from '#src/kmalloc/sizeClasses.js';
 import { addressOf, entryOf } from '#src/memory/entry.js';
 import { SHEAF_CAPACITY } from '#src/memory/layout.js';
 import { SLAB } from '#src/slab/flags.js';
@@ -104,7 +104,7 @@ test('alignment: 8, from 16 bytes up 16, what is asked for, a cache line or the 
 
 test('a size finds the smallest class that holds it', () => {
   for (const pageShift of PAGE_SHIFTS) {
-    const classes = classesForPageSize(SIZE_CLASSES_2006, 2 ** pageShift);
+    const classes = classesUpTo(SIZE_CLASSES_2006, 2 ** pageShift / 2);
     assert.equal(classes.at(-1), 2 ** (pageShift - 1), 'up to half a page');
     const index = classIndex(classes);
     for (let size = 0; size <= 2 ** (pageShift - 1); size++) {

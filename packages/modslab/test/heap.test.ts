@@ -56,7 +56,8 @@ test('options that mean nothing are refused', () => {
   for (const cpus of [0, 1025, 1.5]) thrownBy(RangeError, () => smallHeap({ cpus }));
   for (const caches of [31, 4097, 40.5]) thrownBy(RangeError, () => smallHeap({ caches }));
   thrownBy(TypeError, () => smallHeap({ cpus: wrong('8') }));
-  thrownBy('EINVAL', () => smallHeap({ debug: 'FZPU' }));
+  for (const debug of ['X', 'FZ!', 'F,', '-F,dentry;?']) thrownBy('EINVAL', () => smallHeap({ debug }));
+  thrownBy(TypeError, () => smallHeap({ debug: wrong(1) }));
   assertSound(smallHeap({ debug: '-', cpus: 1 }));
 });
 

@@ -18,6 +18,7 @@ import {
   C_FLAGS,
   C_FRAMES,
   C_GRANULES,
+  C_LEFT,
   C_OBJECTS,
   C_OFFSET_MASK,
   C_ORDER,
@@ -29,6 +30,7 @@ import {
   C_STATE_SHIFT,
   C_STATES,
   C_STRIDE,
+  C_TRACK,
   CPU_CHARGE,
   CPU_LINK_ENTRY,
   CPU_PENDING_ENTRY,
@@ -58,6 +60,7 @@ import {
   VERSION,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import type { SlabReport } from '../memory/report.ts';
 import {
   CACHED,
   CLAIM_DEFERRED,
@@ -66,6 +69,7 @@ import {
   CLAIM_PENDING,
   CLAIM_TAIL,
   CLAIM_USED,
+  CONTINUED,
   COUNT_MASK,
   cacheOf,
   FREE,
@@ -82,17 +86,12 @@ import {
   kindOf,
   OWNER_PARKED,
   ownerOf,
-  PAGE_BASE,
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
   PAGE_GROUP,
   PAGE_HEAD,
-  PAGE_RECIPROCAL,
-  PAGE_RECIPROCAL_SHIFT,
   PAGE_RUN,
-  PAGE_STATES,
-  PAGE_STRIDE,
   PAGE_VPN,
   PENDING,
   RELEASING,
@@ -101,20 +100,26 @@ import { forEachEntry, frameAt, PTE_AREA, PTE_CLAIMED, PTE_PAGE, valueOf, walk }
 import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
 import { rowSum } from '../slab/charge.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
-import { SLAB } from '../slab/flags.ts';
+import { codeOf, type DebugAllocator } from '../slab/debugAllocator.ts';
+import { describesSlab, framesOfSlab } from '../slab/describe.ts';
+import { SLAB, SLAB_DEBUG } from '../slab/flags.ts';
 import { slabGeometry } from '../slab/geometry.ts';
+import { forEachHead, granuleStatesAt, isSlob, lengthAt, slabsOf } from '../slab/granules.ts';
 import { GROUP_DYING, groupStatus } from '../slab/groupState.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
+import { ObjectChecks } from './objectChecks.ts';
 
 /** An invariant that does not hold. */
 export interface Problem {
   /** Which: `EHEADER EFRAME ERUN ESLAB EPARTIAL EPARKED ESHEAF EBARN ECACHEDESC ECPU ECOUNT EGROUP
-   * EFROZEN EVMALLOC ECORRUPT ESHUTDOWN`. */
+   * EFROZEN EVMALLOC ECORRUPT ESHUTDOWN EREDZONE EPOISON`. */
   code: string;
   message: string;
   address?: number;
   cache?: string;
+  /** What slab debugging has to say: codes `EREDZONE EPOISON ECORRUPT`. */
+  report?: SlabReport;
 }
 
 /** Words of a CPU's record that are 0 between operations. */
@@ -141,10 +146,21 @@ export class Validator {
   private readonly data: DataMemory;
   private readonly slabifier: Slabifier;
   private readonly table: CacheTable;
+  private readonly debugging: DebugAllocator;
+  private readonly objects: ObjectChecks;
   private problems: Problem[] = [];
 
-  constructor(metadata: Metadata, cpu: Cpu, data: DataMemory, slabifier: Slabifier, table: CacheTable) {
+  constructor(
+    metadata: Metadata,
+    cpu: Cpu,
+    data: DataMemory,
+    slabifier: Slabifier,
+    table: CacheTable,
+    debugging: DebugAllocator,
+  ) {
     this.metadata = metadata;
+    this.debugging = debugging;
+    this.objects = new ObjectChecks(metadata, debugging);
     this.m = metadata.m;
     this.s = metadata.s;
     this.cpu = cpu;
@@ -246,6 +262,8 @@ export class Validator {
       );
       const sound =
         want.stride === m[cache + C_STRIDE] &&
+        want.left >>> GRANULE_SHIFT === m[cache + C_LEFT] &&
+        want.track === m[cache + C_TRACK] &&
         want.objects === m[cache + C_OBJECTS] &&
         want.frames === m[cache + C_FRAMES] &&
         want.granules === m[cache + C_GRANULES] &&
@@ -345,6 +363,7 @@ export class Validator {
     if (bit) return problem('EFRAME', 'is in use, but its free bit is set');
     if (kind === KIND_TAIL || kind === KIND_SLAB_TAIL) return this.lookAtTail(pfn, page, claim, problem);
     if (kind === KIND_LARGE || kind === KIND_PAGES) {
+      if (kind === KIND_LARGE) this.checkLarge(pfn);
       if (claim !== (CLAIM_USED | CLAIM_LIVE))
         return problem('ERUN', `a run has claim word ${hex(claim >>> 0)}`);
       return this.lookAtRun(pfn, m[page + PAGE_RUN], problem);
@@ -360,6 +379,15 @@ export class Validator {
     if (kind === KIND_SLAB)
       return (claim & CLAIM_LIVE) === 0 ? undefined : problem('ESLAB', 'a slab is marked LIVE');
     return problem('EFRAME', `is in use, but of kind ${kind}`);
+  }
+
+  /** What slab debugging says of a large object. It puts right what it finds. */
+  private checkLarge(pfn: number): void {
+    const report = this.debugging.large.check(pfn);
+    if (report === undefined) return;
+    this.debugging.context.reporter.publish(report, true);
+    const { address, cache, text: message } = report;
+    this.report({ code: 'EREDZONE', message, address, cache, report });
   }
 
   /** A run that waits for a grace period. */
@@ -422,6 +450,8 @@ export class Validator {
       this.report({ code: 'EFROZEN', message, address, cache: name });
       return;
     }
+    const isDebugged = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_DEBUG) !== 0;
+    if (isDebugged) this.checkObjects(head, cache);
     if (ownerOf(claim) === OWNER_PARKED) {
       const damaged = this.confirm(() => this.lookAtStates(head, cache, page, true));
       if (damaged) this.slabifier.freezeParked(cache, head);
@@ -433,6 +463,24 @@ export class Validator {
       // A wrong partial bit is put right when the slab is let go; all else is damage.
       return finding === undefined || finding.code === 'EPARTIAL';
     });
+  }
+
+  /** What slab debugging says of the slab's objects. It puts right what it finds. */
+  private checkObjects(head: number, cache: number): void {
+    const { objects, slabifier } = this;
+    const before = objects.reports.length;
+    const check = (): number => objects.check(cache, head);
+    if (!slabifier.withSlab(cache, head, check)) slabifier.withParked(cache, head, check);
+    for (const report of objects.reports.slice(before)) {
+      const { address } = report;
+      this.report({
+        code: codeOf(report.findings),
+        message: report.text,
+        address,
+        cache: report.cache,
+        report,
+      });
+    }
   }
 
   private lookAtStates(head: number, cache: number, page: number, parked: boolean): Finding {
@@ -451,6 +499,7 @@ export class Validator {
     const states = firstStateAt(m, descriptor, head);
     const objects = m[descriptor + C_OBJECTS];
     const count = claim & COUNT_MASK;
+    const slob = isSlob(metadata, cache);
     let free = 0;
     let first = objects;
     for (let index = objects - 1; index >= 0; index--) {
@@ -462,6 +511,9 @@ export class Validator {
         // While others run, one of them may be about to set it.
         if (!hasBit(m, metadata.layout.deferredBitmap, head) && this.aloneAs() !== undefined)
           return problem('ESLAB', `object ${index} waits for a grace period, but the slab's bit is clear`);
+      } else if (state === CONTINUED && slob) {
+        if (index === 0 || s[states + index - 1] === FREE)
+          return problem('ESLAB', `granule ${index} continues an object that is not there`);
       } else if (state !== CACHED && state !== RELEASING && state !== PENDING && !isLive(state)) {
         return problem('ESLAB', `object ${index} has state ${state}, which means nothing`);
       }
@@ -469,8 +521,10 @@ export class Validator {
     if (free !== count) return problem('ECOUNT', `counts ${count} free objects, but ${free} are`);
     if (first < m[page + PAGE_FIRST_FREE])
       return problem('ESLAB', `object ${first} is free below the first-free hint`);
-    for (let pfn = head; pfn < head + (objects === 1 ? 1 : m[descriptor + C_FRAMES]); pfn++) {
-      if (!this.describesSlab(pfn, head, descriptor))
+    const stray = slob ? this.lookAtRuns(head, cache) : undefined;
+    if (stray !== undefined) return problem('ESLAB', stray);
+    for (let pfn = head; pfn < head + framesOfSlab(m, descriptor); pfn++) {
+      if (!describesSlab(metadata, descriptor, head, pfn))
         return problem('ESLAB', `frame ${pfn} describes another slab`);
     }
     const bit = hasBit(m, partialAt(metadata.layout, cache), head);
@@ -486,18 +540,21 @@ export class Validator {
       : undefined;
   }
 
-  /** Whether the words that a free needs are right in the descriptor of one of a slab's frames. */
-  private describesSlab(pfn: number, head: number, descriptor: number): boolean {
-    const { m, metadata } = this;
-    const page = pageAt(metadata.layout, pfn);
-    const one = m[descriptor + C_OBJECTS] === 1;
-    const reciprocal = one ? 0 : Math.ceil(2 ** PAGE_RECIPROCAL_SHIFT / m[descriptor + C_GRANULES]);
-    return (
-      m[page + PAGE_BASE] === head << metadata.layout.pageShift &&
-      m[page + PAGE_RECIPROCAL] === reciprocal &&
-      m[page + PAGE_STRIDE] === m[descriptor + C_STRIDE] &&
-      m[page + PAGE_STATES] === firstStateAt(m, descriptor, head)
-    );
+  /** What is wrong with an object of a page that caches share: each is of a cache that lies there, and as long as its objects. */
+  private lookAtRuns(head: number, pages: number): string | undefined {
+    const { m, s, metadata } = this;
+    const states = granuleStatesAt(metadata.layout, head);
+    let wrong: string | undefined;
+    forEachHead(metadata, head, (granule, state, owner) => {
+      const descriptor = cacheAt(metadata.layout, owner);
+      const isNamed = owner > 0 && owner < metadata.layout.caches && slabsOf(metadata, owner) === pages;
+      const length = lengthAt(s, states + granule);
+      if (!isNamed)
+        wrong = `the object at granule ${granule} is of cache ${owner}, which is not in such pages`;
+      else if (isLive(state) && length !== m[descriptor + C_STRIDE] >>> GRANULE_SHIFT)
+        wrong = `the object at granule ${granule} has ${length} granules, those of its cache others`;
+    });
+    return wrong;
   }
 
   /** A set partial bit stands for a slab of its cache. */
@@ -704,10 +761,11 @@ export class Validator {
   ): Finding {
     const { m, s, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
+    const slabs = slabsOf(metadata, cache);
     for (const entry of entries) {
       if (entry === 0) continue;
       const page = pageAt(metadata.layout, headOf(m, descriptor, entry));
-      if (kindOf(m[page + PAGE_FLAGS]) !== KIND_SLAB || cacheOf(m[page + PAGE_FLAGS]) !== cache) {
+      if (kindOf(m[page + PAGE_FLAGS]) !== KIND_SLAB || cacheOf(m[page + PAGE_FLAGS]) !== slabs) {
         return problem('ESHEAF', `${hex(addressOf(entry))} is in no slab of the cache`);
       }
       const state = s[stateAt(m, descriptor, entry)];

@@ -23,6 +23,7 @@ import { C_STRIDE, cacheAt, GRANULE_SHIFT, H_KMALLOC_CACHES, pageAt } from '../m
 import type { Metadata } from '../memory/metadata.ts';
 import { CLAIM_LIVE, KIND_LARGE, PAGE_GROUP, PAGE_HEAD, PAGE_REQUESTED } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import { usableBytes } from '../slab/cacheTable.ts';
 import { SLAB } from '../slab/flags.ts';
 import { GroupSlabs } from '../slab/groupSlabs.ts';
 import type { GroupTable } from '../slab/groupTable.ts';
@@ -30,6 +31,7 @@ import { checkAddress } from '../slab/object.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { zero } from './fill.ts';
+import { kmallocSpec } from './kmallocSpec.ts';
 import type { Reclaim } from './reclaim.ts';
 
 /** What an attempt gives instead of 0 when it is the limit that forbids it: giving back cached memory would not help. */
@@ -98,9 +100,13 @@ export class GroupAllocator {
     if (index >= 0 && cache === 0) return 0;
     const address = index < 0 ? this.allocateRun(group, size, gfp) : this.slabs.alloc(group, cache, gfp);
     if (address === 0) return slabifier.charges.overLimit && (gfp & GFP.NOFAIL) === 0 ? OVER_LIMIT : 0;
-    if ((gfp & GFP.ZERO) !== 0) {
-      const bytes = index < 0 ? this.framesFor(size) * 2 ** metadata.layout.pageShift : 0;
-      zero(this.data, address, bytes || m[cacheAt(metadata.layout, cache) + C_STRIDE]);
+    const debugging = index < 0 ? undefined : slabifier.table.debugOf(cache);
+    if (debugging !== undefined) debugging.prepare(cache, address, size, gfp);
+    else if ((gfp & GFP.ZERO) !== 0) {
+      const { large } = slabifier.table.debugAllocator ?? {};
+      const run = index < 0 ? (large?.usable(address >>> metadata.layout.pageShift) ?? size) : 0;
+      if (run > 0) this.data.views().u8.fill(0, address, address + run);
+      else zero(this.data, address, m[cacheAt(metadata.layout, cache) + C_STRIDE]);
     }
     return address;
   }
@@ -109,7 +115,7 @@ export class GroupAllocator {
   private classOf(size: number): number {
     const { m, metadata } = this;
     for (let index = 0; index < m[H_KMALLOC_CACHES]; index++) {
-      if (m[cacheAt(metadata.layout, index + 1) + C_STRIDE] >= size) return index;
+      if (usableBytes(m, cacheAt(metadata.layout, index + 1)) >= size) return index;
     }
     return -1;
   }
@@ -118,21 +124,12 @@ export class GroupAllocator {
   private cacheFor(index: number): number {
     const { m, metadata, slabifier } = this;
     if (this.caches[index] !== undefined) return this.caches[index];
-    const size = m[cacheAt(metadata.layout, index + 1) + C_STRIDE];
+    const size = usableBytes(m, cacheAt(metadata.layout, index + 1));
     const name = `kmalloc-cg-${size}`;
     let cache = slabifier.table.find(name);
     if (cache === 0) {
       try {
-        const flags = SLAB.ACCOUNT;
-        cache = slabifier.create({
-          name,
-          size,
-          align: 0,
-          flags,
-          node: NODE_ANY,
-          useroffset: 0,
-          usersize: size,
-        });
+        cache = slabifier.create(kmallocSpec(metadata, name, size, SLAB.ACCOUNT));
       } catch (error) {
         // No room for a descriptor: no memory. Or another thread has made it in the meantime.
         if (!(error instanceof SlabError)) throw error;
@@ -151,7 +148,7 @@ export class GroupAllocator {
     const { m, metadata, pages, slabifier } = this;
     const { charges } = slabifier;
     const { pageShift } = metadata.layout;
-    const frames = this.framesFor(size);
+    const frames = this.framesFor(size + (slabifier.table.debugAllocator?.large.room ?? 0));
     if (!charges.charge(group, frames << (pageShift - GRANULE_SHIFT))) return 0;
     const head = pages.allocateExact(frames, 1, gfp, NODE_ANY);
     if (head === 0) {
@@ -165,6 +162,7 @@ export class GroupAllocator {
     pages.publishRun(head, frames, KIND_LARGE, CLAIM_LIVE);
     killPoint('charge.run-published');
     charges.settled();
+    slabifier.table.debugAllocator?.large.prepare(head, size);
     this.cpu.count(N_LARGE_ALLOCATED);
     return head * 2 ** pageShift;
   }

@@ -19,6 +19,7 @@ import type { DataMemory } from '../memory/data.ts';
 import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from '../memory/errors.ts';
 import { checkGfp, GFP, GFP_SLOW, type GfpFlags } from '../memory/gfp.ts';
 import {
+  C_ALIGN,
   C_FRAMES,
   C_STRIDE,
   cacheAt,
@@ -50,16 +51,21 @@ import {
   PAGE_RUN,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
-import type { CacheTable } from '../slab/cacheTable.ts';
+import { type CacheTable, usableBytes } from '../slab/cacheTable.ts';
 import type { Charges } from '../slab/charge.ts';
+import { debugContextOf, wasCompleted } from '../slab/debugAllocator.ts';
 import { SLAB, type SlabFlags } from '../slab/flags.ts';
+import { isSlob } from '../slab/granules.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
 import { deferObject } from '../slab/waiting.ts';
+import { CallSites } from './callSites.ts';
 import { copy, zero } from './fill.ts';
 import type { GroupAllocator } from './groupAllocator.ts';
+import type { Kfence } from './kfence.ts';
+import { kmallocSpec } from './kmallocSpec.ts';
 import type { Reclaim } from './reclaim.ts';
 import { classIndex } from './sizeClasses.ts';
 
@@ -100,6 +106,9 @@ export class Kmalloc {
   private readonly slots: Int32Array;
   /** Cache numbers of the DMA classes that this thread has used; 0: not yet. */
   private readonly dmaCaches: Int32Array;
+  private readonly callSites: CallSites;
+  /** Sampling, if the heap has it. */
+  kfence?: Kfence;
 
   constructor(
     metadata: Metadata,
@@ -125,15 +134,16 @@ export class Kmalloc {
     this.vmemMap = layout.vmemMap;
     this.pageShift = layout.pageShift;
     this.maxFrames = layout.maxFrames;
-    this.classes = Array.from(
-      { length: m[H_KMALLOC_CACHES] },
-      (_, i) => m[cacheAt(layout, i + 1) + C_STRIDE],
+    this.classes = Array.from({ length: m[H_KMALLOC_CACHES] }, (_, i) =>
+      usableBytes(m, cacheAt(layout, i + 1)),
     );
     this.smallMax = this.classes.at(-1) ?? 0;
     this.classOf = classIndex(this.classes);
     this.slots = Int32Array.from(this.classOf, (index) => (index + 1) << HOT_SHIFT);
     this.dmaCaches = new Int32Array(this.classes.length);
     this.maxSize = kmallocMaxSize(layout);
+    const { depot } = debugContextOf(sheaves);
+    this.callSites = new CallSites(metadata, depot, (name, size) => this.internalCache(name, size, 0));
   }
 
   /** Allocates `size` bytes; 0 without memory. Fast path: no Atomics. */
@@ -197,10 +207,16 @@ export class Kmalloc {
     this.checkSize(size);
     checkGfp(gfp);
     if ((gfp & GFP_SLOW) === 0 && size <= this.smallMax) {
-      const address = this.sheaves.alloc(this.cacheFor(size, gfp), gfp);
+      const address = this.allocPlain(this.cacheFor(size, gfp), size, gfp);
       if (address !== 0) return address;
     }
     return this.allocateWith(gfp, () => this.allocateOnce(size, gfp));
+  }
+
+  /** From a class without slab debugging: of the pool of samples, if it is the turn of that, or from the sheaves. */
+  private allocPlain(cache: number, size: number, gfp: GfpFlags): Address {
+    if (this.table.debugOf(cache) !== undefined) return 0;
+    return this.kfence?.sample(cache, size, gfp) || this.sheaves.alloc(cache, gfp);
   }
 
   /** On `node`, or on any other if it has no memory and `gfp` does not say `THISNODE`. */
@@ -216,12 +232,19 @@ export class Kmalloc {
     this.checkSize(size);
     checkPowerOfTwo('an alignment', align, 1, ALIGNMENT_MAX);
     checkGfp(gfp);
-    const index = this.classes.findIndex((stride) => stride >= size && stride % align === 0);
+    const index = this.classes.findIndex((stride, i) => stride >= size && this.alignmentOf(i) >= align);
     if (index >= 0) return this.kmalloc(this.classes[index], gfp);
     const pageSize = 2 ** this.pageShift;
     return this.allocateWith(gfp, () =>
       this.allocateLarge(size, Math.max(1, align / pageSize), gfp, NODE_ANY),
     );
+  }
+
+  /** What the objects of a class are aligned to: slabs begin on page frames, so to whatever divides their stride. */
+  private alignmentOf(index: number): number {
+    const { m, metadata } = this;
+    const stride = this.classes[index];
+    return isSlob(metadata, index + 1) ? m[cacheAt(metadata.layout, index + 1) + C_ALIGN] : stride & -stride;
   }
 
   /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. From class to class: no Atomics. */
@@ -262,17 +285,32 @@ export class Kmalloc {
       this.kfree(address);
       return 0;
     }
-    if (size <= old && !(old > this.smallMax && this.pagesFor(size) * 2 <= this.pagesFor(old)))
+    const cache = this.cacheAtAddress(address);
+    const debugging = this.table.debugOf(cache);
+    const large = this.table.debugAllocator?.large;
+    if (debugging !== undefined) {
+      if (debugging.resize(cache, address, size, gfp)) return address;
+    } else if (cache === 0 && large !== undefined && large.flags !== 0) {
+      if (this.resizeLarge(address, old, size, gfp)) return address;
+    } else if (size <= old && !(old > this.smallMax && this.pagesFor(size) * 2 <= this.pagesFor(old)))
       return address;
     const moved = this.allocateBeside(address, size, gfp & ~GFP.ZERO);
     if (moved === 0) return size <= old ? address : 0;
     copy(this.data, moved, address, Math.min(old, size));
-    if ((gfp & GFP.ZERO) !== 0 && size > old) {
-      const now = this.ksize(moved);
-      zero(this.data, moved + old, now - old);
-    }
+    if ((gfp & GFP.ZERO) !== 0 && size > old)
+      this.data.views().u8.fill(0, moved + old, moved + this.ksize(moved));
     this.kfree(address);
     return moved;
+  }
+
+  /** `krealloc` of a large object with slab debugging, where it is: unless it is to shrink to half, or to grow too far. */
+  private resizeLarge(address: Address, old: number, size: number, gfp: GfpFlags): boolean {
+    const head = address >>> this.pageShift;
+    const run = this.m[pageAt(this.metadata.layout, head) + PAGE_RUN];
+    if (this.pagesFor(size) * 2 <= run || this.table.debugAllocator?.large.resize(head, size) !== true)
+      return false;
+    if ((gfp & GFP.ZERO) !== 0 && size > old) this.data.views().u8.fill(0, address + old, address + size);
+    return true;
   }
 
   /** A new object, charged to the same group as the one at `address` if that has one. */
@@ -290,15 +328,17 @@ export class Kmalloc {
     const page = pageAt(metadata.layout, pfn);
     if (this.isLargeHead(page, address)) {
       this.checkLargeLive(page, address);
-      return m[page + PAGE_RUN] * 2 ** this.pageShift;
+      return this.table.debugAllocator?.large.usable(pfn) ?? m[page + PAGE_RUN] * 2 ** this.pageShift;
     }
-    return m[cacheAt(metadata.layout, checkObject(metadata, address, 0, this.table)) + C_STRIDE];
+    const cache = checkObject(metadata, address, 0, this.table);
+    const debugging = this.table.debugOf(cache);
+    return debugging?.requested(cache, address) ?? usableBytes(m, cacheAt(metadata.layout, cache));
   }
 
   /** `kfree`, after zeros have been written over the object. */
   kfreeSensitive(address: Address): void {
     this.sheaves.enterSlowPath();
-    if (address !== 0) zero(this.data, address, this.ksize(address));
+    if (address !== 0) this.data.views().u8.fill(0, address, address + this.ksize(address));
     this.kfree(address);
   }
 
@@ -314,13 +354,21 @@ export class Kmalloc {
   kfreeBulk(addresses: AddressArray, n: number, expected: number): void {
     if (this.pushAll(addresses, n, expected)) return;
     this.markAll(addresses, n, expected);
+    let found: unknown;
     for (let i = 0; i < n; i++) {
       const address = addresses[i] >>> 0;
       if (address === 0) continue;
       const cache = this.cacheAtAddress(address);
       if (cache !== 0) this.sheaves.unmark(cache, address);
-      this.kfree(address);
+      try {
+        this.kfree(address);
+      } catch (error) {
+        // Slab debugging has found something, and freed the object: so are the others to be.
+        if (!wasCompleted(error)) throw error;
+        found ??= error;
+      }
     }
+    if (found !== undefined) throw found;
   }
 
   /** Contiguous memory of any size up to the heap's: kmalloc where that will do, else a run of frames. */
@@ -375,8 +423,10 @@ export class Kmalloc {
       return;
     }
     this.checkLargeLive(page, address);
+    const found = this.table.debugAllocator?.large.retire(pfn);
     this.freeRun(pfn, address);
     this.cpu.count(N_LARGE_FREED);
+    if (found !== undefined) throw found;
   }
 
   /** Frees an object, which passes every check now, after a grace period. See kmalloc/rcu.ts. */
@@ -387,7 +437,9 @@ export class Kmalloc {
     if (!this.isLargeHead(page, address)) {
       const cache = checkObject(this.metadata, address, 0, this.table);
       this.refuseGrouped(page, address);
+      const found = this.table.debugOf(cache)?.retire(cache, address, true);
       deferObject(this.pages, cache, address);
+      if (found !== undefined) throw found;
       return;
     }
     this.checkLargeLive(page, address);
@@ -440,12 +492,24 @@ export class Kmalloc {
     const cache = this.cacheFor(size, gfp);
     if (cache === 0) return 0;
     const { sheaves } = this;
+    const debugging = this.table.debugOf(cache);
+    if (debugging !== undefined) return this.allocDebugged(cache, size, gfp, node);
     const address = node === NODE_ANY ? sheaves.alloc(cache, gfp) : sheaves.allocNode(cache, gfp, node);
     if (address !== 0) return this.zeroed(address, cache, gfp);
     const slabFrames = this.m[cacheAt(this.metadata.layout, cache) + C_FRAMES];
     if (this.pagesFor(size) >= slabFrames) return 0;
     this.cpu.countOf(cache, STAT_ORDER_FALLBACK);
     return this.allocateLarge(size, 1, gfp, node);
+  }
+
+  /** From a class with slab debugging: from the class itself, or the copy of it that the caller is given. */
+  private allocDebugged(cache: number, size: number, gfp: GfpFlags, node: number): Address {
+    const chosen = this.callSites.choose(cache, this.sizeOf(cache));
+    const debugging = this.table.debugOf(chosen);
+    if (debugging !== undefined) return debugging.allocSized(chosen, gfp, node, size);
+    const { sheaves } = this;
+    const address = node === NODE_ANY ? sheaves.alloc(chosen, gfp) : sheaves.allocNode(chosen, gfp, node);
+    return this.zeroed(address, chosen, gfp);
   }
 
   private zeroed(address: Address, cache: number, gfp: GfpFlags): Address {
@@ -480,17 +544,8 @@ export class Kmalloc {
   private internalCache(name: string, size: number, flags: SlabFlags): number {
     const found = this.table.find(name);
     if (found !== 0) return found;
-    const spec = {
-      name,
-      size,
-      align: 0,
-      flags,
-      node: NODE_ANY,
-      useroffset: 0,
-      usersize: size,
-    };
     try {
-      return this.sheaves.create(spec);
+      return this.sheaves.create(kmallocSpec(this.metadata, name, size, flags));
     } catch (error) {
       // No room for a descriptor: no memory. Or another thread has made it in the meantime.
       if (!(error instanceof SlabError)) throw error;
@@ -499,9 +554,12 @@ export class Kmalloc {
   }
 
   private allocateLarge(size: number, alignment: number, gfp: GfpFlags, node: number): Address {
-    const address = this.allocateRun(this.pagesFor(size), alignment, gfp, node, KIND_LARGE);
+    const large = this.table.debugAllocator?.large;
+    const frames = this.pagesFor(size + (large?.room ?? 0));
+    const address = this.allocateRun(frames, alignment, gfp, node, KIND_LARGE);
     if (address === 0) return 0;
     this.m[pageAt(this.metadata.layout, address >>> this.pageShift) + PAGE_REQUESTED] = size;
+    large?.prepare(address >>> this.pageShift, size);
     this.cpu.count(N_LARGE_ALLOCATED);
     return address;
   }

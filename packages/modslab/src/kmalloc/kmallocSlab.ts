@@ -8,9 +8,11 @@
  */
 
 import { checkInteger, invalid } from '../memory/errors.ts';
-import { C_ALIGN, C_STRIDE, cacheAt, H_KMALLOC_CACHES } from '../memory/layout.ts';
+import { C_ALIGN, cacheAt, H_KMALLOC_CACHES } from '../memory/layout.ts';
+import { usableBytes } from '../slab/cacheTable.ts';
 import { DerivedSlabAllocator } from '../slab/deriveSlabAllocator.ts';
 import { SLAB } from '../slab/flags.ts';
+import { isSlob } from '../slab/granules.ts';
 import type { CacheSpec, SlabAllocator } from '../slab/slabAllocator.ts';
 import { refuseStack } from '../slab/stack.ts';
 
@@ -21,9 +23,10 @@ const HARMLESS: number = SLAB.PANIC | SLAB.CONSISTENCY_CHECKS | SLAB.HWCACHE_ALI
 export function fittingKmallocCache(allocator: SlabAllocator, size: number, align: number): number {
   const { m, layout } = allocator.frames.metadata;
   for (let cache = 1; cache <= m[H_KMALLOC_CACHES]; cache++) {
-    const stride = m[cacheAt(layout, cache) + C_STRIDE];
+    const stride = usableBytes(m, cacheAt(layout, cache));
     // Slabs begin on page frames, so objects are aligned to whatever divides their stride.
-    if (stride >= size && (align <= m[cacheAt(layout, cache) + C_ALIGN] || stride % align === 0))
+    const begins = m[cacheAt(layout, cache) + C_ALIGN] >= align;
+    if (stride >= size && (begins || (stride % align === 0 && !isSlob(allocator.frames.metadata, cache))))
       return cache;
   }
   return 0;

@@ -23,14 +23,18 @@ import {
   cacheAt,
   H_DMA_END,
   H_DMA_START,
+  H_REPORTS,
   PAGE_WORDS_SHIFT,
+  pageAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
-import { CACHE_MASK, isLive, PAGE_FLAGS } from '../page/page.ts';
+import { CACHE_MASK, isLive, PAGE_FLAGS, PAGE_HEAD } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
 import { forEachSlab } from '../slab/count.ts';
+import { debugFlagsFor } from '../slab/debugOption.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
+import { liveRuns } from '../slab/granules.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray, CacheSpec, MoveObject } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
@@ -82,9 +86,9 @@ export interface CacheRequest {
   usersize?: number;
 }
 
-/** Whether a name is one of those that kmalloc gives its caches, those of the DMA zone, of groups and of pools included. */
-function isKmallocName(name: string): boolean {
-  return /^(dma-kmalloc|kmalloc(-cg|-pool)?)-\d+$/.test(name);
+/** Whether a name is one that the heap gives its own caches: kmalloc's, of all kinds, and those of slob pages. */
+function isOwnName(name: string): boolean {
+  return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\\d+)?)-\d+$|^slob-pages(-dma)?(-reclaimable)?$/.test(name);
 }
 
 /** Checks a request, with an error for anything that cannot be meant. */
@@ -92,7 +96,7 @@ export function checkCacheRequest(metadata: Metadata, request: CacheRequest): Ca
   const { name, size, align = 0, flags = 0, ctor, node = NODE_ANY } = request;
   const { m, layout } = metadata;
   if (typeof name !== 'string' || name === '') invalid('a cache needs a name');
-  if (isKmallocName(name)) invalid(`names like '${name}' are kmalloc's own`, name);
+  if (isOwnName(name)) invalid(`names like '${name}' are the heap's own`, name);
   checkInteger('the size of objects', size, 1, OBJECT_SIZE_MAX);
   if (align !== 0) checkPowerOfTwo('an alignment', align, 1, 2 ** layout.pageShift);
   checkNumber('flags', flags);
@@ -113,7 +117,8 @@ export function checkCacheRequest(metadata: Metadata, request: CacheRequest): Ca
   if (ctor instanceof Uint8Array && ctor.length > size) {
     throw new RangeError(`the template of ${ctor.length} bytes is longer than the object of ${size}`);
   }
-  return { name, size, align, flags, ctor, node, useroffset, usersize };
+  const debug = debugFlagsFor(metadata, name, size, align);
+  return { name, size, align, flags: flags | debug, ctor, node, useroffset, usersize };
 }
 
 /** Objects set aside: so many allocations cannot fail. */
@@ -163,6 +168,7 @@ export class Sheaf {
       this.parts.pop();
       sheaves.releaseSheaf(part);
     }
+    this.context.table.debugOf(this.cache)?.prepare(this.cache, address, this.objectSize, 0);
     return address;
   }
 
@@ -313,14 +319,15 @@ export class KmemCache {
     const { sheaves } = this;
     const { table } = this.context;
     this.checkUsable();
-    if (isKmallocName(this.name)) {
-      throw new SlabError('EBUSY', `'${this.name}' is one of kmalloc's own caches`, undefined, this.name);
+    if (isOwnName(this.name)) {
+      throw new SlabError('EBUSY', `'${this.name}' is one of the heap's own caches`, undefined, this.name);
     }
     sheaves.enterSlowPath();
     const busy = [...take(this.objects(), BUSY_NAMED_MAX)];
     if (busy.length > 0) {
       const some = busy.map(hex).join(', ');
       const { live } = sheaves.getObjects(this.id);
+      Atomics.add(this.m, H_REPORTS, this.reportsOfLive());
       throw new SlabError(
         'EBUSY',
         `cache '${this.name}' has ${live} live objects: ${some}`,
@@ -329,6 +336,15 @@ export class KmemCache {
       );
     }
     if (table.dropReference(this.id, this.generation)) sheaves.destroy(this.id);
+  }
+
+  /** As Linux counts a `destroy` with live objects: one for each slab that they remain in, and one for the cache. */
+  private reportsOfLive(): number {
+    const { layout } = this.context.metadata;
+    const slabs = new Set<number>();
+    for (const address of this.objects())
+      slabs.add(this.m[pageAt(layout, address >>> layout.pageShift) + PAGE_HEAD]);
+    return slabs.size + 1;
   }
 
   /** Cost: O(frames + objects of the cache). */
@@ -347,13 +363,14 @@ export class KmemCache {
   private *liveObjects(): Iterable<Address> {
     const { m, s, layout } = this.context.metadata;
     const descriptor = cacheAt(layout, this.id);
+    yield* liveRuns(this.context.metadata, this.id);
     const heads: number[] = [];
     forEachSlab(this.context.metadata, (head, cache) => {
       if (cache === this.id) heads.push(head);
     });
     for (const head of heads) {
       const states = firstStateAt(m, descriptor, head);
-      const first = firstEntryOf(layout.pageShift, head);
+      const first = firstEntryOf(m, layout.pageShift, descriptor, head);
       for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
         if (isLive(s[states + index])) yield addressOf(first + Math.imul(index, m[descriptor + C_GRANULES]));
       }
@@ -404,7 +421,8 @@ export class KmemCache {
     if (address === 0 && this.panics) {
       throw new SlabError('ENOMEM', `no memory for cache '${this.name}' (SLAB.PANIC)`, undefined, this.name);
     }
-    if (address !== 0 && (gfp & GFP.ZERO) !== 0) {
+    // Slab debugging has done that, within its zones.
+    if (address !== 0 && (gfp & GFP.ZERO) !== 0 && table.debugOf(this.id) === undefined) {
       zero(data, address, metadata.m[cacheAt(metadata.layout, this.id) + C_STRIDE]);
     }
     if (address !== 0 && tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, gfp);

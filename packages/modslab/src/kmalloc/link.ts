@@ -28,6 +28,7 @@ import { addressOf, entryOf } from '../memory/entry.ts';
 import { checkNumber, hex, invalid, SlabError } from '../memory/errors.ts';
 import { checkGfp, GFP, type GfpFlags } from '../memory/gfp.ts';
 import {
+  C_FLAGS,
   C_OBJECTS,
   C_STRIDE,
   CPU_LINK_ENTRY,
@@ -60,6 +61,9 @@ import {
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import { stateAt } from '../slab/cacheTable.ts';
+import { makeInactive } from '../slab/debugObject.ts';
+import { SLAB_DEBUG } from '../slab/flags.ts';
+import { headOfRun } from '../slab/granules.ts';
 import { checkAddress, checkObject } from '../slab/object.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
@@ -131,6 +135,10 @@ export class Links {
     }
     killPoint('link.unlinked');
     const decided = (): void => this.withdraw(cpu.record, slot, mark);
+    const { table } = slabifier;
+    const found = isLarge
+      ? table.debugAllocator?.large.retire(pfn)
+      : table.debugOf(cache)?.retire(cache, address);
     if (isLarge) {
       kmalloc.freeRun(pfn, address, decided);
       cpu.count(N_LARGE_FREED);
@@ -138,6 +146,7 @@ export class Links {
       decided();
       throw new SlabError('EDOUBLEFREE', `${hex(address)} is being freed with its group`, address);
     }
+    if (found !== undefined) throw found;
     return address;
   }
 
@@ -168,7 +177,9 @@ export class Links {
     const at = cpu.scratch + (1 << PAIR_SHIFT);
     const entry = m[at];
     const address = addressOf(entry);
-    if ((gfp & GFP.ZERO) !== 0) zero(this.data, address, m[cacheAt(metadata.layout, cache) + C_STRIDE]);
+    const debugging = slabifier.table.debugOf(cache);
+    if ((gfp & GFP.ZERO) !== 0 && debugging === undefined)
+      zero(this.data, address, m[cacheAt(metadata.layout, cache) + C_STRIDE]);
     if (!this.reserve(slot, entry)) {
       slabifier.drain(cache, cpu.scratch, 1, 1);
       this.checkEmpty(slot);
@@ -177,13 +188,15 @@ export class Links {
     s[m[at + 1]] = LIVE;
     m[at] = 0;
     killPoint('link.taken');
+    debugging?.prepare(cache, address, size, gfp);
     return this.publish(slot, address);
   }
 
   private allocateLarge(slot: number, size: number, gfp: GfpFlags): Address {
     const { m, cpu, pages, metadata } = this;
     const pageSize = 2 ** metadata.layout.pageShift;
-    const frames = Math.ceil(size / pageSize);
+    const large = this.slabifier.table.debugAllocator?.large;
+    const frames = Math.ceil((size + (large?.room ?? 0)) / pageSize);
     const node = (gfp & GFP.THISNODE) !== 0 ? cpu.node : NODE_ANY;
     const head = pages.allocateExact(frames, 1, gfp, node);
     if (head === 0) return 0;
@@ -198,6 +211,7 @@ export class Links {
     pages.publishRun(head, frames, KIND_LARGE, CLAIM_LIVE);
     cpu.count(N_LARGE_ALLOCATED);
     killPoint('link.taken');
+    large?.prepare(head, size);
     return this.publish(slot, address);
   }
 
@@ -254,6 +268,8 @@ export class Links {
     const cache = cacheOf(flags);
     if (cache === 0 || this.isInScratch(entry)) return false;
     if (!isLive(s[stateAt(m, cacheAt(metadata.layout, cache), entry)])) return false;
+    if ((m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_DEBUG) !== 0)
+      makeInactive(metadata, this.data, cache, address);
     return slabifier.putBack(cache, address, decided);
   }
 
@@ -279,7 +295,7 @@ export class Links {
     if (cacheOf(flags) !== 0) {
       const index = Math.floor((slotAddr - (m[page + PAGE_BASE] >>> 0)) / m[page + PAGE_STRIDE]);
       const objects = m[cacheAt(metadata.layout, cacheOf(flags)) + C_OBJECTS];
-      isIn = index < objects && isLive(s[m[page + PAGE_STATES] + index]);
+      isIn = index >= 0 && index < objects && isLive(s[headOfRun(s, m[page + PAGE_STATES] + index)]);
     }
     if (!isIn) throw new SlabError('EFAULT', `the slot at ${hex(slotAddr)} lies in no live object`, slotAddr);
     return slotAddr >>> 2;

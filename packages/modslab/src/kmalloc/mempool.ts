@@ -76,11 +76,13 @@ export class Mempool {
     }
     const { metadata, table, sheaves } = this.context;
     checkObject(metadata, address, this.cache.id, table);
+    const error = table.debugOf(this.cache.id)?.retire(this.cache.id, address);
     const { part, n } = this.place(this.have);
     const put = (): void => sheaves.pushTo(part, n, this.cache.id, address);
     if (this.context.tracing.isOn) this.context.tracing.free('kmem_cache_free', address, put);
     else put();
     this.have++;
+    if (error !== undefined) throw error;
   }
 
   /** Changes the size of the reserve. Throws `ENOMEM`, and changes nothing, if there is not so much memory. */
@@ -118,6 +120,7 @@ export class Mempool {
     this.have--;
     const { part, n } = this.place(this.have);
     const address = this.context.sheaves.popFrom(part, n);
+    this.context.table.debugOf(this.cache.id)?.prepare(this.cache.id, address, this.size, GFP.KERNEL);
     const { tracing } = this.context;
     if (tracing.isOn) tracing.allocated('kmem_cache_alloc', address, this.size, 0);
     return address;

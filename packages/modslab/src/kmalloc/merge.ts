@@ -27,7 +27,7 @@ import { slabGeometry } from '../slab/geometry.ts';
 const MERGED_SHIFT = 16;
 const MERGED_MASK = 0xffff;
 /** Flags that say nothing about slabs. */
-const HARMLESS: number = SLAB.HWCACHE_ALIGN | SLAB.PANIC | SLAB.CONSISTENCY_CHECKS;
+const HARMLESS: number = SLAB.HWCACHE_ALIGN | SLAB.PANIC;
 /** Bytes that an object may waste by lying in another cache's slab: less than a pointer. */
 const WASTE_MAX = 8;
 

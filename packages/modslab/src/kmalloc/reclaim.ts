@@ -59,11 +59,22 @@ export class Reclaim {
   /** Runs `allocate`; without memory, again after each thing that is tried; with `NOFAIL`, until it works. */
   allocateWith(gfp: GfpFlags, allocate: () => Address): Address {
     this.sheaves.enterSlowPath();
-    let address = allocate();
+    const address = allocate();
     if (address !== 0) return address;
+    const { cpu } = this;
+    const isNested = cpu.isRetrying;
+    cpu.isRetrying = true;
+    try {
+      return this.retry(gfp, allocate);
+    } finally {
+      cpu.isRetrying = isNested;
+    }
+  }
+
+  private retry(gfp: GfpFlags, allocate: () => Address): Address {
     const userCode = (gfp & GFP_BOUNDED) === 0;
     this.drain(userCode);
-    address = allocate() || this.shrinkFor(gfp, allocate);
+    let address = allocate() || this.shrinkFor(gfp, allocate);
     while (address === 0 && (gfp & GFP.NOFAIL) !== 0) {
       announceWaiter(this.metadata.m);
       this.drain(userCode);

@@ -24,6 +24,16 @@ export const SIZE_CLASSES_HALVES: SizeClasses = [
 /** The table of a heap that names none: the smallest footprint on the traces with pages of 64 KiB. */
 export const SIZE_CLASSES_DEFAULT: SizeClasses = SIZE_CLASSES_HALVES;
 
+/**
+ * The table of a heap on slob, where a class costs no slab: as fine as objects are aligned, then 16 from each power of two
+ * to the next.
+ */
+export const SIZE_CLASSES_SLOB: SizeClasses = [
+  8,
+  ...Array.from({ length: 32 }, (_, i) => 16 * (i + 1)),
+  ...[512, 1024, 2048].flatMap((base) => Array.from({ length: 16 }, (_, i) => base + (base / 16) * (i + 1))),
+];
+
 /** Most classes of a table: each takes a cache descriptor, and one more once it is used for DMA. */
 export const SIZE_CLASSES_MAX = 120;
 
@@ -50,9 +60,9 @@ export function checkSizeClasses(classes: SizeClasses): void {
   }
 }
 
-/** Those classes of a table that slabs of that page size carry. */
-export function classesForPageSize(classes: SizeClasses, pageSize: number): SizeClasses {
-  return classes.filter((size) => size <= pageSize / 2);
+/** Those classes of a table that are not above `largest`: half a page, or a page that objects share. */
+export function classesUpTo(classes: SizeClasses, largest: number): SizeClasses {
+  return classes.filter((size) => size <= largest);
 }
 
 /** The index of the smallest class that holds each number of granules: `classOf[(size + 7) >>> 3]`. */

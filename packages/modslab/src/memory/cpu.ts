@@ -148,6 +148,8 @@ export class Cpu {
   private readonly stats: number;
   /** This thread has called `detach`. */
   left = false;
+  /** An allocation of this thread is trying again, after memory was given back. */
+  isRetrying = false;
 
   constructor(metadata: Metadata, id: number, generation: number) {
     this.metadata = metadata;

@@ -3,6 +3,8 @@
  * All are thrown before anything has changed.
  */
 
+import type { SlabReport } from './report.ts';
+
 /** What went wrong; see the table in API.md. */
 export type SlabErrorCode =
   | 'EFAULT'
@@ -26,6 +28,8 @@ export class SlabError extends Error {
   readonly address?: number;
   /** The name of the cache concerned, where there is one. */
   readonly cache?: string;
+  /** What slab debugging has to say about it (docs/debugging.md). */
+  report?: SlabReport;
 
   constructor(code: SlabErrorCode, message: string, address?: number, cache?: string) {
     super(`${code}: ${message}`);

@@ -7,7 +7,7 @@
  * costs no memory.
  *
  *     header │ CPU records │ caches │ vmem_map │ free frames │ partial slabs │ deferred frames │ page tables │ barns │
- *     sheaves │ templates │ groups │ cache counters │ states
+ *     sheaves │ templates │ groups │ cache counters │ stack depot │ states
  *
  * Owners of words: [C] nobody, constant after set-up · [A] everybody, Atomics only · [P] one CPU, plain · [H] who holds
  * the claim, plain (others may read, and get a hint).
@@ -17,7 +17,11 @@
  *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
- *    16 reports of damage [A]                     20 caches merge [C]
+ *    16 reports of damage [A]                     20 caches merge [C]   21 slob [C]
+ *    64 … 223 slab debugging: 64 length of the option in bytes [C]   65 flags of large objects [C]   66 seconds of birth [C]
+ *       67 stack depth [A]   68 every how many-th allocation is tracked [A]   69 stack depot: next free word [A]
+ *       70 generations given [A]   71 … 75 fault injection [A]   76 … 78 sampling [C]
+ *       79 seed of call sites [C]   96 … 223 the option, UTF-8 [C]
  *    40 places in the order of traced operations [A]   41 the heap's number in recordings [A]
  *    48 grace periods begun [A]                   49 grace periods ended [A]  (memory/rcu.ts)
  *
@@ -45,6 +49,10 @@
  *     10 state shift [C]
  *     11 granules per object [C]                             64      references [A]
  *                                                            65      merged into: cache and alias, or 0 [C]
+ *                                                            72      slob: cache of its pages, or 0 [A]
+ *                                                            66      granules before the first object [C]
+ *                                                            67      an object's track, from its first byte, or 0 [C]
+ *                                                            68 … 71 tracked: live, peak, bytes asked for, peak [A]
  *
  * Group, 80 words and a *row*, one word a CPU: see slab/charge.ts and slab/groupTable.ts.
  *      0 state [A]                     3 name length in bytes [C]    48 … 79 name, UTF-8 [C]
@@ -93,6 +101,31 @@ export const H_WAITERS = 15;
 export const H_REPORTS = 16;
 /** 1: caches that can share the slabs of kmalloc's do. */
 export const H_MERGE = 20;
+/** 1: caches that can lie in slob pages do (slab/slob.ts). */
+export const H_SLOB = 21;
+/** Slab debugging (slab/debugOption.ts). */
+export const H_DEBUG_LENGTH = 64;
+/** Debug flags of large objects of kmalloc, which are in no cache. */
+export const H_DEBUG_LARGE = 65;
+/** When the heap was made, in seconds: tracks count milliseconds from then. */
+export const H_BORN = 66;
+export const H_STACK_DEPTH = 67;
+export const H_TRACK_EVERY = 68;
+export const H_DEPOT_TOP = 69;
+export const H_GENERATIONS = 70;
+/** Fault injection (slab/failslab.ts): probability in units of 2^-32, interval, times left or -1, space, calls so far. */
+export const H_FAIL_PROBABILITY = 71;
+export const H_FAIL_INTERVAL = 72;
+export const H_FAIL_TIMES = 73;
+export const H_FAIL_SPACE = 74;
+export const H_FAIL_CALLS = 75;
+/** Sampling (kmalloc/kfence.ts): allocations, milliseconds, most objects; and the seed of kmalloc/callSites.ts. */
+export const H_KFENCE_EVERY = 76;
+export const H_KFENCE_INTERVAL = 77;
+export const H_KFENCE_OBJECTS = 78;
+export const H_SITE_SEED = 79;
+export const H_DEBUG_TEXT = 96;
+export const DEBUG_TEXT_BYTES = 512;
 /** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
 export const H_TRACE_PLACE = 40;
 /** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */
@@ -170,6 +203,15 @@ export const C_NAME = 32;
 export const NAME_BYTES = 128;
 export const C_REFERENCES = 64;
 export const C_MERGED = 65;
+/** The cache whose slabs the objects lie in, if they lie in slob pages (slab/granules.ts); 0: not yet any, or its own. */
+export const C_SLOB_PAGES = 72;
+/** What debugging adds to an object (slab/objectLayout.ts). */
+export const C_LEFT = 66;
+export const C_TRACK = 67;
+export const C_TRACKED_LIVE = 68;
+export const C_TRACKED_PEAK = 69;
+export const C_TRACKED_BYTES = 70;
+export const C_TRACKED_BYTES_PEAK = 71;
 
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;
@@ -184,6 +226,8 @@ export const G_ROW = 80;
 /** Groups of a heap, of which number 0 is none. As many as the bitmap of adopted groups has bits. */
 export const GROUPS = 1024;
 
+/** Words of the stack depot (slab/stackDepot.ts): 2 MiB. */
+export const DEPOT_WORDS: number = 2 ** 19;
 /** Counters of one cache by one CPU, a line; then a line of what they stood at when they were cleared. */
 export const CACHE_COUNTERS_WORDS = 32;
 export const CACHE_COUNTERS_CLEARED = 16;
@@ -253,6 +297,8 @@ export interface Layout extends Geometry {
   readonly groups: number;
   /** Words of a group, its row included. */
   readonly groupWords: number;
+  /** `DEPOT_WORDS` words of call stacks. */
+  readonly depot: number;
   readonly cacheCounters: number;
   /** Byte offset of state region r. */
   readonly stateRegions: readonly number[];
@@ -292,6 +338,7 @@ export function layoutOf(geometry: Geometry): Layout {
   const templates = section((caches * TEMPLATE_BYTES_MAX) >>> WORD_SHIFT);
   const groupWords = alignTo(G_ROW + cpus, LINE_WORDS);
   const groups = section(GROUPS * groupWords);
+  const depot = section(DEPOT_WORDS);
   const cacheCounters = section(cpus * caches * CACHE_COUNTERS_WORDS);
   const stateRegions: number[] = [];
   for (let r = 0; r <= pageShift - GRANULE_SHIFT; r++) {
@@ -315,6 +362,7 @@ export function layoutOf(geometry: Geometry): Layout {
     templates,
     groups,
     groupWords,
+    depot,
     cacheCounters,
     stateRegions,
     totalBytes: alignTo(end, LINE_WORDS) << WORD_SHIFT,

@@ -130,6 +130,8 @@ export const LIVE = 2;
 export const RELEASING = 3;
 /** Free, but not yet counted: the slab's owner, or the next one, makes it FREE. */
 export const PENDING = 4;
+/** In pages that caches share, a further granule of the object before it (slab/granules.ts). */
+export const CONTINUED = 5;
 /** Freed, but readers may still look at it: FREE after a grace period, whose two lowest bits are those of the state. */
 export const WAITING = 8;
 export const WAITING_MASK = 3;

@@ -34,6 +34,7 @@ import {
   C_FLAGS,
   C_FRAMES,
   C_GRANULES,
+  C_LEFT,
   C_MERGED,
   C_NAME,
   C_NAME_LENGTH,
@@ -47,10 +48,14 @@ import {
   C_REFERENCES,
   C_SIZE,
   C_SLAB_SHIFT,
+  C_SLOB_PAGES,
   C_STATE_SHIFT,
   C_STATES,
   C_STRIDE,
   C_TEMPLATE_BYTES,
+  C_TRACK,
+  C_TRACKED_BYTES_PEAK,
+  C_TRACKED_LIVE,
   C_USER_OFFSET,
   C_USER_SIZE,
   cacheAt,
@@ -69,8 +74,9 @@ import type { Metadata } from '../memory/metadata.ts';
 import { decodeText, encodeText } from '../memory/text.ts';
 import { cacheOf, PAGE_FLAGS } from '../page/page.ts';
 import type { Address, CacheSpec } from './cacheSpec.ts';
-import { SLAB_OWN_ALLOCATOR } from './flags.ts';
+import { SLAB_DEBUG, SLAB_OWN_ALLOCATOR, SLAB_SLOB } from './flags.ts';
 import { slabGeometry } from './geometry.ts';
+import { hasRuns } from './granules.ts';
 
 export const CACHE_NONE = 0;
 export const CACHE_CREATING = 1;
@@ -103,8 +109,38 @@ export interface CacheAllocator {
   free(cache: number, address: Address): void;
 }
 
+/** The highest number of a cache that can have its objects in slob pages, where they name it in a byte. */
+const SLOB_CACHE_MAX = 255;
+
+/** What slab debugging does for large objects: runs of frames that begin at `head`. */
+export interface LargeDebugging {
+  readonly flags: number;
+  /** Bytes that a run must have besides those asked for. */
+  readonly room: number;
+  prepare(head: number, requested: number): void;
+  retire(head: number): SlabError | undefined;
+  resize(head: number, size: number): boolean;
+  usable(head: number): number;
+}
+
+/** What slab debugging does for the caches of a thread that have it; see slab/debugAllocator.ts. */
+export interface DebugCacheAllocator extends CacheAllocator {
+  /** The same for objects of kmalloc that are in no cache; see slab/largeObjects.ts. */
+  readonly large: LargeDebugging;
+  allocSized(cache: number, gfp: GfpFlags, node: number, requested: number): Address;
+  prepare(cache: number, address: Address, requested: number, gfp: GfpFlags): void;
+  retire(cache: number, address: Address, isDeferred?: boolean): SlabError | undefined;
+  requested(cache: number, address: Address): number;
+  resize(cache: number, address: Address, size: number, gfp: GfpFlags): boolean;
+  releaseHeld(cache: number): void;
+  releaseStale(): void;
+  explain(error: unknown): void;
+}
+
 /** The descriptors of a heap, as one CPU works on them. */
 export class CacheTable {
+  /** This thread's slab debugging, once there is one. */
+  debugAllocator?: DebugCacheAllocator;
   private readonly metadata: Metadata;
   private readonly m: Int32Array;
   private readonly cpu: Cpu;
@@ -132,7 +168,8 @@ export class CacheTable {
    * if the cache has one that this thread has not made.
    */
   allocatorOf(id: number): CacheAllocator | undefined {
-    if ((this.m[cacheAt(this.metadata.layout, id) + C_FLAGS] & SLAB_OWN_ALLOCATOR) === 0) return undefined;
+    if ((this.m[cacheAt(this.metadata.layout, id) + C_FLAGS] & SLAB_OWN_ALLOCATOR) === 0)
+      return this.debugOf(id);
     const known = this.allocators.get(id);
     if (known?.generation === this.generation(id)) return known.allocator;
     const name = this.name(id);
@@ -140,6 +177,12 @@ export class CacheTable {
       `cache '${name}' was made by a derived allocator: make the same one on this thread and adopt() it`,
       name,
     );
+  }
+
+  /** This thread's slab debugging, if the cache has some. */
+  debugOf(id: number): DebugCacheAllocator | undefined {
+    const flags = this.m[cacheAt(this.metadata.layout, id) + C_FLAGS];
+    return (flags & SLAB_DEBUG) === 0 ? undefined : this.debugAllocator;
   }
 
   /** Creates a descriptor and makes it READY. Returns its number. Cost: O(caches), a few atomics. */
@@ -322,7 +365,7 @@ export class CacheTable {
     );
   }
 
-  /** Whether nothing of a DYING cache is left: no slab, no sheaf that a CPU or a barn has. */
+  /** Whether nothing of a DYING cache is left: no slab, no sheaf that a CPU or a barn has, no object in a shared page. */
   private isGone(id: number): boolean {
     const { m, metadata } = this;
     const { layout } = metadata;
@@ -333,18 +376,22 @@ export class CacheTable {
     for (let pfn = layout.startFrame; pfn < layout.maxFrames; pfn++) {
       if (cacheOf(m[pageAt(layout, pfn) + PAGE_FLAGS]) === id) return false;
     }
-    return true;
+    return !hasRuns(metadata, id);
   }
 
   private fillIn(id: number, spec: CacheSpec, name: Uint8Array): void {
     const { m, metadata } = this;
     const { layout } = metadata;
     const cache = cacheAt(layout, id);
-    const geometry = slabGeometry(spec.size, spec.align, spec.flags, layout.pageShift);
+    const flags = id > SLOB_CACHE_MAX ? spec.flags & ~SLAB_SLOB : spec.flags;
+    const geometry = slabGeometry(spec.size, spec.align, flags, layout.pageShift);
     m[cache + C_SIZE] = spec.size;
     m[cache + C_STRIDE] = geometry.stride;
     m[cache + C_ALIGN] = geometry.align;
-    m[cache + C_FLAGS] = spec.flags;
+    m[cache + C_LEFT] = geometry.left >>> GRANULE_SHIFT;
+    m[cache + C_TRACK] = geometry.track;
+    m.fill(0, cache + C_TRACKED_LIVE, cache + C_TRACKED_BYTES_PEAK + 1);
+    m[cache + C_FLAGS] = flags;
     m[cache + C_FRAMES] = geometry.frames;
     m[cache + C_OBJECTS] = geometry.objects;
     m[cache + C_RECIPROCAL] = geometry.reciprocal;
@@ -361,6 +408,7 @@ export class CacheTable {
     m[cache + C_USER_SIZE] = spec.usersize;
     m[cache + C_REFERENCES] = 1;
     m[cache + C_MERGED] = spec.merged ?? 0;
+    m[cache + C_SLOB_PAGES] = 0;
     for (let i = 0; i < PARKED_MAX; i++) m[cache + C_PARKED + i] = 0;
     m[cache + C_NAME_LENGTH] = name.length;
     metadata.s.set(name, (cache + C_NAME) << WORD_SHIFT);
@@ -446,7 +494,12 @@ export function headOf(m: Int32Array, cache: number, entry: number): number {
   return (entry >>> m[cache + C_SLAB_SHIFT]) << m[cache + C_ORDER];
 }
 
-/** The entry of the first object of the slab at frame `head`. */
-export function firstEntryOf(pageShift: number, head: number): number {
-  return head << (pageShift - GRANULE_SHIFT);
+/** The entry of the first object of the slab at frame `head`, of the cache whose descriptor is at `cache`. */
+export function firstEntryOf(m: Int32Array, pageShift: number, cache: number, head: number): number {
+  return (head << (pageShift - GRANULE_SHIFT)) + m[cache + C_LEFT];
+}
+
+/** Bytes of an object that its user may have: the stride, unless debugging has something between two objects. */
+export function usableBytes(m: Int32Array, cache: number): number {
+  return (m[cache + C_FLAGS] & SLAB_DEBUG) === 0 ? m[cache + C_STRIDE] : m[cache + C_SIZE];
 }

@@ -10,6 +10,9 @@
  * one of them is freed: `from` if it was moved, else `to`. (2006's loop ran over byte offsets with an object count as its
  * end, and so looked at the first objects of a slab only; and it gave `new_slab` saved interrupt flags for a gfp mask.)
  *
+ * Objects in pages that caches share (slab/slob.ts) have no slabs to be sparse: from the highest on, each is moved into the
+ * lowest page below its own that has room, as long as there is one.
+ *
  * | killed here                              | ⇒ reap does this                                                |
  * |------------------------------------------|-----------------------------------------------------------------|
  * | `to` taken, not yet live                 | puts it back: it stands in the scratch sheaf                    |
@@ -21,11 +24,14 @@ import { C_GRANULES, C_OBJECTS, cacheAt } from '../memory/layout.ts';
 import { isLive } from '../page/page.ts';
 import { firstEntryOf, firstStateAt, stateAt } from './cacheTable.ts';
 import { forEachSlab } from './count.ts';
+import { isSlob, liveRuns } from './granules.ts';
 import type { Address, MoveObject, SlabAllocator } from './slabAllocator.ts';
 
 /** A slab allocator that can be told which slab to take an object from. */
 export interface Compactable extends SlabAllocator {
   allocFrom(cache: number, head: number): Address;
+  /** The same for objects in slob pages: from any page below frame `limit`. */
+  allocBelow(cache: number, limit: number): Address;
 }
 
 interface PartialSlab {
@@ -38,7 +44,7 @@ function liveObjects(slabifier: Compactable, cache: number, head: number): Addre
   const { m, s, layout } = slabifier.frames.metadata;
   const descriptor = cacheAt(layout, cache);
   const states = firstStateAt(m, descriptor, head);
-  const first = firstEntryOf(layout.pageShift, head);
+  const first = firstEntryOf(m, layout.pageShift, descriptor, head);
   const live: Address[] = [];
   for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
     if (isLive(s[states + index])) live.push(addressOf(first + Math.imul(index, m[descriptor + C_GRANULES])));
@@ -61,6 +67,7 @@ function partialSlabs(slabifier: Compactable, cache: number): PartialSlab[] {
 
 /** Compacts the slabs of a cache; how many objects were moved. Cost: O(frames + objects), and the moves. */
 export function compact(slabifier: Compactable, cache: number, move: MoveObject): number {
+  if (isSlob(slabifier.frames.metadata, cache)) return compactRuns(slabifier, cache, move);
   const slabs = partialSlabs(slabifier, cache);
   const generation = slabifier.table.generation(cache);
   let moved = 0;
@@ -74,8 +81,23 @@ export function compact(slabifier: Compactable, cache: number, move: MoveObject)
         if (to === 0) fullest++;
       }
       if (to === 0) return moved;
+      slabifier.table.debugOf(cache)?.prepare(cache, to, slabifier.objectSize(cache), 0);
       if (moveOne(slabifier, cache, generation, from, to, move)) moved++;
     }
+  }
+  return moved;
+}
+
+/** `compact` of a cache in slob pages. */
+function compactRuns(slabifier: Compactable, cache: number, move: MoveObject): number {
+  const { metadata } = slabifier.frames;
+  const generation = slabifier.table.generation(cache);
+  let moved = 0;
+  for (const from of liveRuns(metadata, cache).reverse()) {
+    if (!isStillLive(slabifier, cache, from)) continue;
+    const to = slabifier.allocBelow(cache, from >>> metadata.layout.pageShift);
+    if (to === 0) return moved;
+    if (moveOne(slabifier, cache, generation, from, to, move)) moved++;
   }
   return moved;
 }
@@ -100,7 +122,10 @@ function moveOne(
   } finally {
     // The user's code may have detached this thread.
     slabifier.frames.cpu.checkOnline();
-    if (slabifier.table.generation(cache) === generation) slabifier.free(cache, moved ? from : to);
+    if (slabifier.table.generation(cache) === generation) {
+      const { table } = slabifier;
+      (table.debugOf(cache) ?? slabifier).free(cache, moved ? from : to);
+    }
   }
   return moved;
 }

@@ -18,6 +18,12 @@ export const SLAB: {
   readonly TRACE: 2048;
   readonly FAILSLAB: 4096;
   readonly MEM_SPREAD: 8192;
+  readonly INIT_ON_ALLOC: 16384;
+  readonly INIT_ON_FREE: 32768;
+  readonly QUARANTINE: 65536;
+  readonly GENERATIONS: 131072;
+  readonly RANDOM: 262144;
+  readonly CALL_SITES: 524288;
 } = {
   /** Objects begin on cache lines of 64 bytes (half a line, a quarter… for smaller objects). */
   HWCACHE_ALIGN: 1,
@@ -33,16 +39,49 @@ export const SLAB: {
   NO_MERGE: 32,
   /** Charged to a group. */
   ACCOUNT: 64,
-  /** Checks on every free: always on in modslab, accepted for Linux's sake. */
+  /** The slab's metadata are checked, and put right, at each allocation and free (slab/checked.ts). Debug option `F`. */
   CONSISTENCY_CHECKS: 128,
+  /** Red zones around each object (slab/redzoned.ts). `Z` */
   RED_ZONE: 256,
+  /** Freed objects are filled with a pattern (slab/poisoned.ts). `P` */
   POISON: 512,
+  /** Who allocated and who freed each object, with call stacks (slab/tracked.ts). `U` */
   STORE_USER: 1024,
+  /** Each allocation and free is reported (slab/traced.ts). `T` */
   TRACE: 2048,
+  /** Allocations fail as `heap.failslab` says (slab/failslab.ts). `A` */
   FAILSLAB: 4096,
   /** Slabs are made on all nodes in turn. */
   MEM_SPREAD: 8192,
+  /** Objects are filled with zeros when they are allocated (slab/initialized.ts). `I` */
+  INIT_ON_ALLOC: 16384,
+  /** Objects are filled with zeros when they are freed (slab/initialized.ts). `W` */
+  INIT_ON_FREE: 32768,
+  /** Freed objects are held back before they are used again (slab/quarantined.ts). `Q` */
+  QUARANTINE: 65536,
+  /** Each allocation has a number: what `heap.objectHandle` needs (debug/objectHandle.ts). `G` */
+  GENERATIONS: 131072,
+  /** Objects of a slab are handed out in random order (slab/randomized.ts). `R` */
+  RANDOM: 262144,
+  /** Of kmalloc's caches: the caller decides which of several copies an object comes from (kmalloc/callSites.ts). `S` */
+  CALL_SITES: 524288,
 };
+
+/** Flags that debug derivations carry out at each allocation and free; such a cache has no sheaves. */
+export const SLAB_DEBUG: number =
+  SLAB.CONSISTENCY_CHECKS |
+  SLAB.RED_ZONE |
+  SLAB.POISON |
+  SLAB.STORE_USER |
+  SLAB.TRACE |
+  SLAB.FAILSLAB |
+  SLAB.INIT_ON_ALLOC |
+  SLAB.INIT_ON_FREE |
+  SLAB.QUARANTINE |
+  SLAB.GENERATIONS |
+  SLAB.CALL_SITES;
+/** Debug flags that make room around each object. */
+export const SLAB_DEBUG_ROOM: number = SLAB.RED_ZONE | SLAB.STORE_USER | SLAB.GENERATIONS;
 
 /** In a descriptor: its slabs come from a page allocator that not every thread can have (slab/pageSources.ts). */
 export const SLAB_LOCAL_PAGES: number = 1 << 20;
@@ -52,6 +91,11 @@ export const SLAB_OWN_ALLOCATOR: number = 1 << 21;
 export const SLAB_WHOLE_PAGES: number = 1 << 22;
 /** In a descriptor: no slab of it has more than one frame (page/vmallocPageAllocator.ts). */
 export const SLAB_SINGLE_FRAME: number = 1 << 23;
+/** In a descriptor: its objects lie in pages that caches share (slab/slob.ts). */
+export const SLAB_SLOB: number = 1 << 24;
+
+/** Caches whose objects never pass through sheaves: those of groups, and those with debug derivations. */
+export const SLAB_NO_SHEAVES: number = SLAB.ACCOUNT | SLAB_DEBUG | SLAB_SLOB;
 
 /** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
 export const SLAB_SUPPORTED: number =
@@ -62,7 +106,8 @@ export const SLAB_SUPPORTED: number =
   SLAB.CACHE_DMA |
   SLAB.NO_MERGE |
   SLAB.MEM_SPREAD |
-  SLAB.CONSISTENCY_CHECKS;
+  (SLAB_DEBUG & ~SLAB.CALL_SITES) |
+  SLAB.RANDOM;
 
 /** The names of the flags set in `flags`, for messages. */
 export function flagNames(flags: SlabFlags): string {

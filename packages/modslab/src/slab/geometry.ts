@@ -14,18 +14,25 @@
 
 import { assert } from '../memory/assert.ts';
 import { GRANULE_SHIFT, PAGE_SHIFT_MIN } from '../memory/layout.ts';
-import { SLAB, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
+import { SLAB, SLAB_SINGLE_FRAME, SLAB_SLOB, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
+import { objectLayout } from './objectLayout.ts';
 
 /** Largest order of a slab with several objects; what the reciprocal is exact for. */
 const ORDER_MAX = 2;
 /** Waste that a slab may have at most, as a share: 1/8 (Linux's and illumos's bound). */
 const WASTE_SHARE = 8;
 const CACHE_LINE = 64;
+/** Bytes of the two granules that have one name in a slob page. */
+const PAIR_BYTES: number = 2 ** (GRANULE_SHIFT + 1);
 
 export interface SlabGeometry {
   /** Bytes from one object to the next. */
   readonly stride: number;
   readonly align: number;
+  /** Bytes of the slab before its first object, less than the stride: so an object's index is exact without them. */
+  readonly left: number;
+  /** Where an object's track is, from its first byte; 0: it has none. */
+  readonly track: number;
   /** Log2 of the frames of an aligned slab; 0 for a run of exact length. */
   readonly order: number;
   readonly frames: number;
@@ -75,35 +82,63 @@ function alignmentOf(size: number, align: number, flags: SlabFlags): number {
 }
 
 /** The smallest order with waste of at most 1/8, or the one that wastes least; -1 for runs of exact length. */
-function orderOf(stride: number, pageSize: number, orderMax: number): number {
-  if (orderMax === 0) return stride <= pageSize ? 0 : -1;
-  if (stride > pageSize * 2 ** orderMax) return -1;
+function orderOf(stride: number, left: number, pageSize: number, orderMax: number): number {
+  if (orderMax === 0) return left + stride <= pageSize ? 0 : -1;
+  if (left + stride > pageSize * 2 ** orderMax) return -1;
   let best = -1;
   let least = 1;
   for (let order = 0; order <= orderMax; order++) {
     const bytes = pageSize * 2 ** order;
-    if (stride > bytes) continue;
-    const waste = (bytes % stride) / bytes;
+    if (left + stride > bytes) continue;
+    const waste = ((bytes - left) % stride) / bytes;
     if (waste <= 1 / WASTE_SHARE) return order;
     if (waste < least) {
       least = waste;
       best = order;
     }
   }
-  const run = Math.ceil(stride / pageSize) * pageSize;
+  const run = Math.ceil((left + stride) / pageSize) * pageSize;
   return (run - stride) / run < least ? -1 : best;
+}
+
+/**
+ * A cache in slob pages (slab/granules.ts): its slabs' "objects" are granules, the stride is that of a run of them. Powers of
+ * two are aligned to themselves, as in slabs of equal objects; what has more than one granule begins with a pair of them.
+ */
+function slobGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {
+  const slabShift = pageShift - GRANULE_SHIFT;
+  const stride = Math.ceil(size / 2 ** GRANULE_SHIFT) * 2 ** GRANULE_SHIFT;
+  const natural = (size & (size - 1)) === 0 ? size : 0;
+  return {
+    stride,
+    align: Math.max(natural, alignmentOf(size, align, flags), stride > PAIR_BYTES / 2 ? PAIR_BYTES : 0),
+    order: 0,
+    frames: 1,
+    objects: 2 ** slabShift,
+    granules: 1,
+    reciprocal: 2 ** (slabShift + 1),
+    reciprocalShift: slabShift + 1,
+    slabShift,
+    offsetMask: 2 ** slabShift - 1,
+    stateRegion: slabShift,
+    stateShift: slabShift,
+    capacity: sheafCapacity(stride, pageShift),
+    left: 0,
+    track: 0,
+  };
 }
 
 /** Lays out slabs for objects of `size` bytes. */
 export function slabGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {
+  if ((flags & SLAB_SLOB) !== 0) return slobGeometry(size, align, flags, pageShift);
   const pageSize = 2 ** pageShift;
   const alignment = alignmentOf(size, align, flags);
-  const stride = Math.ceil(size / alignment) * alignment;
+  const { stride, left, track } = objectLayout(size, alignment, flags, pageSize);
   const orderMax = (flags & SLAB_SINGLE_FRAME) !== 0 ? 0 : ORDER_MAX;
-  const order = (flags & SLAB_WHOLE_PAGES) !== 0 ? -1 : orderOf(stride, pageSize, orderMax);
+  const order = (flags & SLAB_WHOLE_PAGES) !== 0 ? -1 : orderOf(stride, left, pageSize, orderMax);
   const exact = order < 0;
-  const frames = exact ? Math.ceil(stride / pageSize) : 2 ** order;
-  const objects = exact ? 1 : Math.floor((frames * pageSize) / stride);
+  const frames = exact ? Math.ceil((left + stride) / pageSize) : 2 ** order;
+  const objects = exact ? 1 : Math.floor((frames * pageSize - left) / stride);
   const slabShift = pageShift - GRANULE_SHIFT + (exact ? 0 : order);
   const granules = stride >>> GRANULE_SHIFT;
   const log = 31 - Math.clz32(granules);
@@ -112,11 +147,14 @@ export function slabGeometry(size: number, align: number, flags: SlabFlags, page
   const slots = Math.ceil((frames * pageSize) / stride);
   const window = exact ? 0 : Math.ceil(Math.log2(slots));
   const stateShift = Math.max(window, exact ? 0 : order);
-  assert(objects * stride <= frames * pageSize, 'objects fit their slab');
+  assert(left + objects * stride <= frames * pageSize, 'objects fit their slab');
+  assert(left < stride, 'an index is exact without what lies before the first object');
   assert(reciprocalShift < 32, 'the reciprocal fits a word');
   return {
     stride,
     align: alignment,
+    left,
+    track,
     order: exact ? 0 : order,
     frames,
     objects,

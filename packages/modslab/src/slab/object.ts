@@ -7,16 +7,19 @@ import { entryOf } from '../memory/entry.ts';
 import { checkNumber, hex, SlabError } from '../memory/errors.ts';
 import {
   C_GRANULES,
+  C_LEFT,
   C_OBJECTS,
   C_OFFSET_MASK,
   C_RECIPROCAL,
   C_RECIPROCAL_SHIFT,
   cacheAt,
+  GRANULE_SHIFT,
   H_FRAMES,
   pageAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import {
+  CONTINUED,
   cacheOf,
   isLive,
   KIND_LARGE,
@@ -30,8 +33,10 @@ import {
   PAGE_FLAGS,
   PAGE_HEAD,
   PAGE_LAST,
+  PAGE_STATES,
 } from '../page/page.ts';
 import { type CacheTable, stateAt } from './cacheTable.ts';
+import { headOfRun, isSlob, nameAt } from './granules.ts';
 
 /** The frame that an address lies in. Throws `TypeError` or `EFAULT` unless the heap has that frame. */
 export function checkAddress(metadata: Metadata, address: number): number {
@@ -45,12 +50,13 @@ export function checkAddress(metadata: Metadata, address: number): number {
 }
 
 /** Index of the object of cache `id` that begins at `address`, or -1. */
-function objectIndex(metadata: Metadata, id: number, address: number): number {
+export function objectIndex(metadata: Metadata, id: number, address: number): number {
   const { m, layout } = metadata;
   const cache = cacheAt(layout, id);
   const offset = entryOf(address) & m[cache + C_OFFSET_MASK];
   const index = Math.imul(offset, m[cache + C_RECIPROCAL]) >>> m[cache + C_RECIPROCAL_SHIFT];
-  const begins = (address & 7) === 0 && Math.imul(index, m[cache + C_GRANULES]) === offset;
+  const begins =
+    (address & 7) === 0 && Math.imul(index, m[cache + C_GRANULES]) + m[cache + C_LEFT] === offset;
   return begins && index < m[cache + C_OBJECTS] ? index : -1;
 }
 
@@ -95,7 +101,8 @@ export function checkObject(
   table: CacheTable,
 ): number {
   const { m, s, layout } = metadata;
-  const page = pageAt(layout, checkAddress(metadata, address));
+  const pfn = checkAddress(metadata, address);
+  const page = pageAt(layout, pfn);
   const flags = m[page + PAGE_FLAGS];
   const kind = kindOf(flags);
   if (kind === KIND_LARGE && expected !== 0) {
@@ -118,12 +125,18 @@ export function checkObject(
       name,
     );
   }
-  if (!isLive(s[stateAt(m, cacheAt(layout, id), entryOf(address))])) {
+  const state = stateAt(m, cacheAt(layout, id), entryOf(address));
+  if (s[state] === CONTINUED) {
+    const object = address - ((state - headOfRun(s, state)) << GRANULE_SHIFT);
+    throw new SlabError('EINTERIOR', `${hex(address)} lies inside the object at ${hex(object)}`, address);
+  }
+  if (!isLive(s[state])) {
     const name = table.name(id);
     throw new SlabError('EDOUBLEFREE', `${hex(address)} of cache '${name}' is free already`, address, name);
   }
-  if (expected !== 0 && id !== expected) {
-    const [name, wanted] = [table.name(id), table.name(expected)];
+  const own = isSlob(metadata, id) ? nameAt(metadata, pfn, state - m[page + PAGE_STATES]) : id;
+  if (expected !== 0 && own !== expected) {
+    const [name, wanted] = [table.name(own), table.name(expected)];
     throw new SlabError(
       'ECACHE',
       `${hex(address)} is of cache '${name}', not of '${wanted}'`,
@@ -131,5 +144,5 @@ export function checkObject(
       wanted,
     );
   }
-  return id;
+  return own;
 }

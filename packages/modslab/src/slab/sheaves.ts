@@ -107,7 +107,7 @@ import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB, SLAB_LOCAL_PAGES } from './flags.ts';
+import { SLAB_LOCAL_PAGES, SLAB_NO_SHEAVES } from './flags.ts';
 import { checkObject } from './object.ts';
 import type {
   Address,
@@ -124,16 +124,16 @@ export const IN_BARN = 0x7ff;
 
 /** Hot words of a cache begin at its number shifted by this: what the FLAGS of its pages hold (page/page.ts). */
 export const HOT_SHIFT: number = CACHE_SHIFT;
-const TOP = 0;
-const LIMIT = 1;
+export const TOP = 0;
+export const LIMIT = 1;
 const MAIN = 2;
-const FULL = 3;
-const EMPTY = 4;
+export const FULL = 3;
+export const EMPTY = 4;
 const GENERATION = 5;
 const SPARES = 6;
 /** No generation. */
 const SEALED = -1;
-const HOT_WORDS: number = 1 << HOT_SHIFT;
+export const HOT_WORDS: number = 1 << HOT_SHIFT;
 const FIRST_SPARE = 7;
 const LAST_SPARE: number = HOT_WORDS - 1;
 const SPARES_MAX: number = LAST_SPARE - FIRST_SPARE + 1;
@@ -144,9 +144,29 @@ const SPARE_SHARE_SHIFT = 8;
 /** From one object of a sheaf to the next. */
 const PAIR: number = 1 << PAIR_SHIFT;
 /** The top of a sheaf that is full and empty at once: that of caches which this CPU does not use. */
-const TOP_CLOSED: number = SHEAF_TOP;
+export const TOP_CLOSED: number = SHEAF_TOP;
 /** The low bits of a place behind the last one of a sheaf are 0. */
 const PLACE_MASK: number = SHEAF_WORDS - 1;
+
+/** A free sheaf of a cache's pool, claimed; 0 if there is none. */
+export function claimSheafOf(metadata: Metadata, cpu: Cpu, cache: number): number {
+  const { m, layout } = metadata;
+  const pool = sheavesAt(layout, cache);
+  // Every CPU begins at its own two, so that it finds a free one at once, and on lines that it has had before.
+  for (let i = 0; i < layout.sheavesPerCache; i++) {
+    const sheaf = pool + (((2 * cpu.id + i) % layout.sheavesPerCache) << SHEAF_WORDS_SHIFT);
+    if (m[sheaf] === 0 && Atomics.compareExchange(m, sheaf, 0, cpu.owner) === 0) {
+      killPoint('sheaf.claimed');
+      return sheaf;
+    }
+  }
+  return 0;
+}
+
+/** Gives up an empty sheaf of this CPU. */
+export function giveUpSheaf(m: Int32Array, sheaf: number): void {
+  Atomics.store(m, sheaf, 0);
+}
 
 export class Sheaves implements SlabAllocator {
   readonly name: string;
@@ -159,7 +179,7 @@ export class Sheaves implements SlabAllocator {
   private readonly s: Uint8Array;
   private readonly cpu: Cpu;
   /** This thread's hot words of all caches. */
-  private readonly hot: Int32Array;
+  protected readonly hot: Int32Array;
   private epoch: number;
   private isSealed = false;
 
@@ -418,11 +438,21 @@ export class Sheaves implements SlabAllocator {
   freeSlow(address: Address, expected: number): void {
     this.enterSlowPath();
     this.cpu.count(N_FREE_SLOW);
-    const cache = checkObject(this.metadata, address, expected, this.table);
+    const cache = this.checked(address, expected);
     this.cpu.countOf(cache, STAT_FREE_SLOWPATH);
     const own = this.table.allocatorOf(cache);
     if (own === undefined) this.takeBack(cache, address);
     else own.free(cache, address);
+  }
+
+  /** The cache of a live object; what slab debugging knows about any other address goes with the error. */
+  private checked(address: Address, expected: number): number {
+    try {
+      return checkObject(this.metadata, address, expected, this.table);
+    } catch (error) {
+      this.table.debugAllocator?.explain(error);
+      throw error;
+    }
   }
 
   /** Takes back a live object that has been checked: into main, after room has been made, or into its slab. */
@@ -472,6 +502,7 @@ export class Sheaves implements SlabAllocator {
     const before = this.cpu.counted(N_SLABS_FREED);
     this.close(cache);
     this.drainBarns(cache);
+    this.table.debugOf(cache)?.releaseHeld(cache);
     this.base.shrink(cache, move);
     return this.cpu.counted(N_SLABS_FREED) - before;
   }
@@ -480,6 +511,7 @@ export class Sheaves implements SlabAllocator {
     if (!giveUpCache(this, cache)) return;
     this.close(cache);
     this.drainBarns(cache);
+    this.table.debugOf(cache)?.releaseHeld(cache);
     this.base.destroy(cache);
   }
 
@@ -520,6 +552,7 @@ export class Sheaves implements SlabAllocator {
     this.closeAll();
     for (const cache of this.table.ready()) {
       this.drainBarns(cache);
+      this.table.debugOf(cache)?.releaseHeld(cache);
       const isLocal = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_LOCAL_PAGES) !== 0;
       if (userCode || !isLocal) this.base.shrink(cache);
     }
@@ -549,18 +582,7 @@ export class Sheaves implements SlabAllocator {
   /** A free sheaf of the cache's pool, claimed; 0 if there is none. For main, spare and prefilled sheaves. */
   claimSheaf(cache: number): number {
     if (failPoint('sheaf')) return 0;
-    const { m, metadata, cpu } = this;
-    const { layout } = metadata;
-    const pool = sheavesAt(layout, cache);
-    // Every CPU begins at its own two, so that it finds a free one at once, and on lines that it has had before.
-    for (let i = 0; i < layout.sheavesPerCache; i++) {
-      const sheaf = pool + (((2 * cpu.id + i) % layout.sheavesPerCache) << SHEAF_WORDS_SHIFT);
-      if (m[sheaf] === 0 && Atomics.compareExchange(m, sheaf, 0, cpu.owner) === 0) {
-        killPoint('sheaf.claimed');
-        return sheaf;
-      }
-    }
-    return 0;
+    return claimSheafOf(this.metadata, this.cpu, cache);
   }
 
   /** Puts what sheaves of this CPU hold back, and gives them up. */
@@ -574,7 +596,7 @@ export class Sheaves implements SlabAllocator {
 
   /** Gives up an empty sheaf of this CPU. */
   releaseSheaf(sheaf: number): void {
-    Atomics.store(this.m, sheaf, 0);
+    giveUpSheaf(this.m, sheaf);
   }
 
   /** What every slow path begins with: still attached? has a cache been destroyed that this CPU has sheaves of? */
@@ -583,6 +605,7 @@ export class Sheaves implements SlabAllocator {
     const epoch = this.m[H_EPOCH];
     if (epoch === this.epoch) return;
     this.epoch = epoch;
+    this.table.debugAllocator?.releaseStale();
     for (let cache = 1; cache < this.metadata.layout.caches; cache++) {
       if (this.isOpen(cache) && !this.table.isReady(cache)) {
         this.close(cache);
@@ -593,14 +616,14 @@ export class Sheaves implements SlabAllocator {
 
   /**
    * Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left, or if the cache is a
-   * charged one: its objects never pass through sheaves.
+   * charged one, one with slab debugging, or in pages that caches share: their objects never pass through sheaves.
    */
   open(cache: number): boolean {
     const { hot, m } = this;
     const slot = cache << HOT_SHIFT;
     if (hot[slot | LIMIT] !== 0) return true;
     const descriptor = cacheAt(this.metadata.layout, cache);
-    if ((m[descriptor + C_FLAGS] & SLAB.ACCOUNT) !== 0) return false;
+    if ((m[descriptor + C_FLAGS] & SLAB_NO_SHEAVES) !== 0) return false;
     killPoint('sheaf.opening');
     const main = this.claimSheaf(cache);
     if (main === 0) return false;
@@ -839,6 +862,12 @@ const SHEAVED_OVER: Readonly<Record<string, string>> = {
   sheaved: 'its objects lie in sheaves already',
   rcu: 'a sheaf would hand an object out again before its grace period: put rcuify over sheaved',
   kmalloc: "kmalloc's caches have their sheaves already",
+  ...Object.fromEntries(
+    ['redzone', 'poison', 'track', 'trace', 'failslab', 'checked', 'quarantine', 'number'].map((name) => [
+      name,
+      'each allocation and free must run its checks: put it over sheaved',
+    ]),
+  ),
 };
 
 /**

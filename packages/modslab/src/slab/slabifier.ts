@@ -76,7 +76,6 @@ import {
   C_PARKED,
   C_SIZE,
   C_SLAB_SHIFT,
-  C_STRIDE,
   C_TEMPLATE_BYTES,
   CPU_PENDING_ENTRY,
   cacheAt,
@@ -103,6 +102,7 @@ import {
   CLAIM_OWNER,
   CLAIM_PENDING,
   CLAIM_USED,
+  CONTINUED,
   COUNT_MASK,
   cacheOf,
   FREE,
@@ -116,15 +116,10 @@ import {
   OWNER_PARKED,
   ownerBits,
   ownerOf,
-  PAGE_BASE,
   PAGE_CLAIM,
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
   PAGE_GROUP,
-  PAGE_RECIPROCAL,
-  PAGE_RECIPROCAL_SHIFT,
-  PAGE_STATES,
-  PAGE_STRIDE,
   PENDING,
   RELEASING,
 } from '../page/page.ts';
@@ -144,11 +139,24 @@ import {
 import { Charges } from './charge.ts';
 import { compact } from './compact.ts';
 import { countObjects } from './count.ts';
+import { initializeSlab } from './debugObject.ts';
+import { debugFlagsFor } from './debugOption.ts';
+import { describeSlab, framesOfSlab } from './describe.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB, SLAB_LOCAL_PAGES, SLAB_SINGLE_FRAME, SLAB_WHOLE_PAGES } from './flags.ts';
+import {
+  SLAB,
+  SLAB_DEBUG,
+  SLAB_LOCAL_PAGES,
+  SLAB_SINGLE_FRAME,
+  SLAB_WHOLE_PAGES,
+  type SlabFlags,
+} from './flags.ts';
 import { slabGeometry } from './geometry.ts';
+import { clearNames, freeRest, isSlob, slabsOf } from './granules.ts';
 import { checkObject } from './object.ts';
 import { PageSources } from './pageSources.ts';
+import { shuffle } from './randomized.ts';
+import { Runs } from './runs.ts';
 import type {
   Address,
   AddressArray,
@@ -194,6 +202,8 @@ export class Slabifier implements SlabAllocator {
   private readonly data: DataMemory;
   /** What this CPU's charges to groups go through. */
   readonly charges: Charges;
+  /** Takes objects out of pages that caches share. */
+  private readonly runs: Runs;
   private readonly mine: number;
   /** The node that the next slab of a `MEM_SPREAD` cache is made on. */
   private spread: number;
@@ -224,14 +234,21 @@ export class Slabifier implements SlabAllocator {
     this.last = new Int32Array(metadata.layout.caches);
     this.table = table ?? cacheTableOf(metadata, cpu);
     this.charges = new Charges(metadata, cpu);
+    this.runs = new Runs(pages.frames, this);
+  }
+
+  /** Flags that every cache on this page allocator has. */
+  protected get impliedFlags(): SlabFlags {
+    return this.sources.implied;
   }
 
   create(spec: CacheSpec): number {
-    const flags = spec.flags | this.sources.implied;
+    const { name, size, align } = spec;
+    const flags = spec.flags | this.sources.implied | debugFlagsFor(this.metadata, name, size, align);
     // What the flags ask for is derived first: a stack that cannot carry it says so before there is a cache.
     this.sources.of(flags);
     const { pageShift } = this.metadata.layout;
-    const { frames } = slabGeometry(spec.size, spec.align, flags, pageShift);
+    const { frames } = slabGeometry(size, align, flags, pageShift);
     if ((flags & SLAB_SINGLE_FRAME) !== 0 && frames > 1) {
       invalid(
         `cache '${spec.name}': '${this.pageAllocatorName}' has no adjacent frames for an object of ${spec.size} bytes`,
@@ -257,10 +274,13 @@ export class Slabifier implements SlabAllocator {
 
   /** One object straight from a slab, through the scratch sheaf. Cost: two compare-and-swaps. */
   allocNode(cache: number, gfp: GfpFlags, node: number): Address {
-    const { m, s, cpu } = this;
-    const { scratch } = cpu;
-    if (!this.fillScratch(cache, gfp, node)) return 0;
-    const at = scratch + (1 << PAIR_SHIFT);
+    return this.fillScratch(cache, gfp, node) ? this.takeScratch() : 0;
+  }
+
+  /** Makes the object in the scratch sheaf a live one, which the caller has. */
+  private takeScratch(): Address {
+    const { m, s } = this;
+    const at = this.cpu.scratch + (1 << PAIR_SHIFT);
     const entry = m[at];
     s[m[at + 1]] = LIVE;
     m[at] = 0;
@@ -319,15 +339,16 @@ export class Slabifier implements SlabAllocator {
     return true;
   }
 
+  /** One object, of a cache in slob pages, from a page below frame `limit`; 0 if none has room. For compaction. */
+  allocBelow(cache: number, limit: number): Address {
+    const at = this.cpu.scratch + (1 << PAIR_SHIFT);
+    return this.runs.fillBelow(cache, at, limit) ? this.takeScratch() : 0;
+  }
+
   /** One object of the slab at frame `head`; 0 if it has none, or somebody holds it. For compaction. */
   allocFrom(cache: number, head: number): Address {
-    const { m, s, cpu } = this;
-    if (!this.claim(head, cache) || this.take(cache, head, cpu.scratch, 0, 1) === 0) return 0;
-    const at = cpu.scratch + (1 << PAIR_SHIFT);
-    const entry = m[at];
-    s[m[at + 1]] = LIVE;
-    m[at] = 0;
-    return addressOf(entry);
+    if (!this.claim(head, cache) || this.take(cache, head, this.cpu.scratch, 0, 1) === 0) return 0;
+    return this.takeScratch();
   }
 
   allocBulk(cache: number, out: AddressArray, n: number, gfp: GfpFlags): number {
@@ -369,6 +390,7 @@ export class Slabifier implements SlabAllocator {
   fill(cache: number, sheaf: number, have: number, want: number, gfp: GfpFlags, askedNode: number): number {
     this.cpu.count(N_REFILL);
     const node = this.nodeFor(cache, gfp, askedNode);
+    if (isSlob(this.metadata, cache)) return this.fillRuns(cache, sheaf, have, want, gfp, node);
     let n = have;
     const hint = this.last[cache];
     if (hint !== 0 && node === NODE_ANY && this.claim(hint, cache))
@@ -379,12 +401,29 @@ export class Slabifier implements SlabAllocator {
       if (head === 0) break;
       n = this.take(cache, head, sheaf, n, want);
     }
+    if (n - have > 1) shuffle(this.metadata, cache, sheaf, have + 1, n);
     return n;
   }
 
-  drain(cache: number, sheaf: number, from: number, to: number): void {
+  /** `fill` of a cache whose objects lie in pages that caches share. */
+  private fillRuns(
+    cache: number,
+    sheaf: number,
+    have: number,
+    want: number,
+    gfp: GfpFlags,
+    node: number,
+  ): number {
+    const flags = this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS];
+    const spread = node === NODE_ANY ? this.spreadNode(flags) : NODE_ANY;
+    const n = spread === NODE_ANY ? have : this.runs.fill(cache, sheaf, have, want, gfp, spread);
+    return n < want ? this.runs.fill(cache, sheaf, n, want, gfp, node) : n;
+  }
+
+  drain(of: number, sheaf: number, from: number, to: number): void {
     const { m } = this;
     this.cpu.count(N_FLUSH);
+    const cache = slabsOf(this.metadata, of);
     const descriptor = cacheAt(this.metadata.layout, cache);
     for (let i = from; i <= to; i++) {
       const entry = m[sheaf + (i << PAIR_SHIFT)];
@@ -456,8 +495,9 @@ export class Slabifier implements SlabAllocator {
   shrink(cache: number, move?: MoveObject): number {
     if (!this.knowsPages(cache)) return 0;
     const before = this.cpu.counted(N_SLABS_FREED);
-    this.releaseEmpty(cache);
-    if (move !== undefined && compact(this, cache, move) > 0) this.releaseEmpty(cache);
+    const slabs = slabsOf(this.metadata, cache);
+    this.releaseEmpty(slabs);
+    if (move !== undefined && compact(this, cache, move) > 0) this.releaseEmpty(slabs);
     return this.cpu.counted(N_SLABS_FREED) - before;
   }
 
@@ -523,7 +563,7 @@ export class Slabifier implements SlabAllocator {
     const descriptor = cacheAt(layout, cache);
     const page = pageAt(layout, head);
     const states = firstStateAt(m, descriptor, head);
-    const first = firstEntryOf(layout.pageShift, head);
+    const first = firstEntryOf(m, layout.pageShift, descriptor, head);
     const granules = m[descriptor + C_GRANULES];
     const objects = m[descriptor + C_OBJECTS];
     let left = m[page + PAGE_CLAIM] & COUNT_MASK;
@@ -583,8 +623,9 @@ export class Slabifier implements SlabAllocator {
       if (entry === 0 || entry >>> shift !== slab) continue;
       const state = m[at + 1];
       // FREE already: a second free of the object that raced with the first. Count it once.
-      if (s[state] !== FREE) {
+      if (s[state] !== FREE && s[state] !== CONTINUED) {
         if (state - first < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = state - first;
+        if (s[state + 1] === CONTINUED) count += freeRest(s, state);
         s[state] = FREE;
         count++;
       }
@@ -668,7 +709,7 @@ export class Slabifier implements SlabAllocator {
     Atomics.and(m, page + PAGE_CLAIM, ~CLAIM_PENDING);
     killPoint('slab.collecting');
     const states = firstStateAt(m, descriptor, head);
-    const first = firstEntryOf(metadata.layout.pageShift, head);
+    const first = firstEntryOf(m, metadata.layout.pageShift, descriptor, head);
     let collected = 0;
     let others = false;
     for (let index = m[descriptor + C_OBJECTS] - 1; index >= 0; index--) {
@@ -676,8 +717,8 @@ export class Slabifier implements SlabAllocator {
       if (s[states + index] !== PENDING) continue;
       if (index < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = index;
       this.forgetPending(first + Math.imul(index, m[descriptor + C_GRANULES]));
+      collected += 1 + freeRest(s, states + index);
       s[states + index] = FREE;
-      collected++;
     }
     if (others) Atomics.or(m, page + PAGE_CLAIM, CLAIM_PENDING);
     return collected;
@@ -776,16 +817,16 @@ export class Slabifier implements SlabAllocator {
 
   /**
    * Runs `visit` on a slab while this CPU holds it; false if somebody else does. If it returns false, the slab is damaged:
-   * it is frozen. For validation.
+   * it is frozen. If it returns a number, so many of its objects are FREE. For validation.
    */
   withSlab(cache: number, head: number, visit: () => unknown): boolean {
     if (!this.claim(head, cache)) return false;
     const count = this.m[pageAt(this.metadata.layout, head) + PAGE_CLAIM] & COUNT_MASK;
-    let sound = true;
+    let found: unknown;
     try {
-      sound = visit() !== false;
+      found = visit();
     } finally {
-      if (sound) this.letGo(cache, head, count, true);
+      if (found !== false) this.letGo(cache, head, typeof found === 'number' ? found : count, true);
       else this.freeze(cache, head);
     }
     return true;
@@ -804,7 +845,26 @@ export class Slabifier implements SlabAllocator {
     this.finishFreeze(cache, head);
   }
 
-  /** The same for a parked slab; nothing happens if it is parked no more. */
+  /** The same for a parked slab. It stays parked if `visit` has found all its objects FREE. */
+  withParked(cache: number, head: number, visit: () => number): void {
+    const at = pageAt(this.metadata.layout, head) + PAGE_CLAIM;
+    const word = Atomics.load(this.m, at);
+    if (ownerOf(word) !== OWNER_PARKED) return;
+    if (Atomics.compareExchange(this.m, at, word, (word & ~CLAIM_OWNER) | this.mine) !== word) return;
+    const objects = this.m[cacheAt(this.metadata.layout, cache) + C_OBJECTS];
+    let free = objects;
+    try {
+      if (this.m[at - PAGE_CLAIM + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache)) free = visit();
+    } finally {
+      if (free === objects) Atomics.store(this.m, at, word);
+      else {
+        this.forgetParked(cache, head);
+        this.letGo(cache, head, free, false);
+      }
+    }
+  }
+
+  /** Freezes a parked slab; nothing happens if it is parked no more. */
   freezeParked(cache: number, head: number): void {
     const at = pageAt(this.metadata.layout, head) + PAGE_CLAIM;
     const word = Atomics.load(this.m, at);
@@ -869,7 +929,7 @@ export class Slabifier implements SlabAllocator {
     let count = 0;
     for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
       if (s[states + index] === FREE) count++;
-      if (isState(s[states + index])) continue;
+      if (isState(s[states + index]) || this.continues(cache, states, index)) continue;
       this.freeze(cache, head);
       return;
     }
@@ -877,6 +937,12 @@ export class Slabifier implements SlabAllocator {
     // It may have died while it collected pending objects, the bit cleared already: look again.
     Atomics.or(m, page + PAGE_CLAIM, CLAIM_PENDING);
     this.letGo(cache, head, count, false);
+  }
+
+  /** Whether a granule of a page that caches share belongs to the object before it. */
+  private continues(cache: number, states: number, index: number): boolean {
+    const { s } = this;
+    return s[states + index] === CONTINUED && isSlob(this.metadata, cache) && s[states + index - 1] !== FREE;
   }
 
   /** Makes this CPU the owner of a claim word whose owner is dead. Only PENDING can change meanwhile, and only once. */
@@ -965,8 +1031,9 @@ export class Slabifier implements SlabAllocator {
     const single = m[descriptor + C_OBJECTS] === 1;
     this.frames.describeTails(head, frames, single ? flagsOf(KIND_TAIL, 0) : flagsOf(KIND_SLAB_TAIL, cache));
     m[page + PAGE_FIRST_FREE] = 0;
-    for (let pfn = head; pfn < (single ? head + 1 : head + frames); pfn++)
-      this.describeSlab(descriptor, head, pfn);
+    for (let pfn = head; pfn < head + framesOfSlab(m, descriptor); pfn++)
+      describeSlab(metadata, descriptor, head, pfn);
+    if ((m[descriptor + C_FLAGS] & SLAB_DEBUG) !== 0) initializeSlab(metadata, this.data, cache, head);
     Atomics.store(m, page + PAGE_CLAIM, CLAIM_USED | this.mine | claimFlags);
     killPoint('slab.described');
     m[page + PAGE_FLAGS] = flagsOf(KIND_SLAB, cache);
@@ -977,23 +1044,11 @@ export class Slabifier implements SlabAllocator {
     return head;
   }
 
-  /** Writes what a free needs of a slab into the descriptor of one of its frames. */
-  private describeSlab(descriptor: number, head: number, pfn: number): void {
-    const { m, metadata } = this;
-    const page = pageAt(metadata.layout, pfn);
-    const single = m[descriptor + C_OBJECTS] === 1;
-    m[page + PAGE_BASE] = head << metadata.layout.pageShift;
-    m[page + PAGE_RECIPROCAL] = single
-      ? 0
-      : Math.ceil(2 ** PAGE_RECIPROCAL_SHIFT / m[descriptor + C_GRANULES]);
-    m[page + PAGE_STRIDE] = m[descriptor + C_STRIDE];
-    m[page + PAGE_STATES] = firstStateAt(m, descriptor, head);
-  }
-
   /** Gives the frames of a claimed, empty slab, whose partial bit is clear, back to the page allocator. */
   releaseSlab(cache: number, head: number): void {
     const { m, metadata } = this;
     const descriptor = cacheAt(metadata.layout, cache);
+    if (isSlob(metadata, cache)) clearNames(metadata, head);
     killPoint('slab.unpublished');
     if (this.last[cache] === head) this.last[cache] = 0;
     const pages = this.sources.of(m[descriptor + C_FLAGS]);
@@ -1042,7 +1097,7 @@ export class Slabifier implements SlabAllocator {
   }
 
   private objectAddress(descriptor: number, head: number, index: number): Address {
-    const first = firstEntryOf(this.metadata.layout.pageShift, head);
+    const first = firstEntryOf(this.m, this.metadata.layout.pageShift, descriptor, head);
     return addressOf(first + Math.imul(index, this.m[descriptor + C_GRANULES]));
   }
 }

@@ -20,11 +20,19 @@
 import { killPoint } from '../memory/assert.ts';
 import { clearBit, hasBit, nextSet, setBit } from '../memory/bitmap.ts';
 import { STAT_FREE_RCU } from '../memory/cpu.ts';
-import { entryOf } from '../memory/entry.ts';
+import { addressOf, entryOf } from '../memory/entry.ts';
 import { hex, SlabError } from '../memory/errors.ts';
-import { C_OBJECTS, CPU_RCU_DEFERRING, cacheAt, cpuAt, H_FRAMES, pageAt } from '../memory/layout.ts';
+import {
+  C_FLAGS,
+  C_GRANULES,
+  C_OBJECTS,
+  CPU_RCU_DEFERRING,
+  cacheAt,
+  cpuAt,
+  H_FRAMES,
+  pageAt,
+} from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
-import type { Rcu } from '../memory/rcu.ts';
 import {
   CLAIM_FROZEN,
   cacheOf,
@@ -41,7 +49,10 @@ import {
   WAITING_MASK,
 } from '../page/page.ts';
 import type { FrameAllocator } from '../page/pageAllocator.ts';
-import { firstStateAt, stateAt } from './cacheTable.ts';
+import { firstEntryOf, firstStateAt, stateAt } from './cacheTable.ts';
+import { makeInactive } from './debugObject.ts';
+import { SLAB_DEBUG } from './flags.ts';
+import { freeRest } from './granules.ts';
 
 /** Makes a live object of a cache, which has been checked, wait. Throws `EDOUBLEFREE` if another thread was faster. */
 export function deferObject(frames: FrameAllocator, cache: number, address: number): void {
@@ -87,8 +98,7 @@ export interface Collected {
 
 /** Frees all objects whose grace period is over, after bringing grace periods on. Never waits. */
 export function collectWaiting(frames: FrameAllocator, slabs: SlabHolder): Collected {
-  const { metadata, rcu } = frames;
-  const { m, layout } = metadata;
+  const { m, layout } = frames.metadata;
   const bitmap = layout.deferredBitmap;
   const end = m[H_FRAMES];
   const collected: Collected = { objects: 0, missed: 0 };
@@ -97,7 +107,7 @@ export function collectWaiting(frames: FrameAllocator, slabs: SlabHolder): Colle
     const isFrozen = (m[pageAt(layout, pfn) + PAGE_CLAIM] & CLAIM_FROZEN) !== 0;
     if (kindOf(flags) !== KIND_SLAB || isFrozen) continue;
     const cache = cacheOf(flags);
-    const objects = slabs.collectHeld(cache, pfn, () => collectInSlab(metadata, rcu, cache, pfn));
+    const objects = slabs.collectHeld(cache, pfn, () => collectInSlab(frames, cache, pfn));
     if (objects >= 0) collected.objects += objects;
     else collected.missed++;
   }
@@ -105,11 +115,14 @@ export function collectWaiting(frames: FrameAllocator, slabs: SlabHolder): Colle
 }
 
 /** The slab is this CPU's. */
-function collectInSlab(metadata: Metadata, rcu: Rcu, cache: number, head: number): number {
+function collectInSlab(frames: FrameAllocator, cache: number, head: number): number {
+  const { metadata, rcu } = frames;
   const { m, s, layout } = metadata;
   const descriptor = cacheAt(layout, cache);
   const page = pageAt(layout, head);
   const states = firstStateAt(m, descriptor, head);
+  const first = firstEntryOf(m, layout.pageShift, descriptor, head);
+  const isDebugged = (m[descriptor + C_FLAGS] & SLAB_DEBUG) !== 0;
   clearBit(m, layout.deferredBitmap, head);
   killPoint('waiting.collecting');
   const over: (boolean | undefined)[] = [undefined, undefined, undefined, undefined];
@@ -125,8 +138,10 @@ function collectInSlab(metadata: Metadata, rcu: Rcu, cache: number, head: number
       continue;
     }
     if (index < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = index;
+    collected += 1 + freeRest(s, states + index);
+    if (isDebugged)
+      makeInactive(metadata, frames.data, cache, addressOf(first + index * m[descriptor + C_GRANULES]));
     s[states + index] = FREE;
-    collected++;
   }
   if (others) setBit(m, layout.deferredBitmap, head);
   return collected;

@@ -28,6 +28,7 @@ import {
 import type { Metadata } from '../memory/metadata.ts';
 import { KIND_LARGE, KIND_PAGES, KIND_VMALLOC, kindOf, PAGE_FLAGS, PAGE_RUN } from '../page/page.ts';
 import { countAllObjects } from '../slab/count.ts';
+import { slabsOf } from '../slab/granules.ts';
 
 /** All in bytes. */
 export interface MemInfo {
@@ -71,7 +72,7 @@ export function meminfo(metadata: Metadata): MemInfo {
   let states = 0;
   counts.forEach((count, id) => {
     live += count.live * m[cacheAt(layout, id) + C_STRIDE];
-    states += count.slabs * m[cacheAt(layout, id) + C_OBJECTS];
+    if (slabsOf(metadata, id) === id) states += count.slabs * m[cacheAt(layout, id) + C_OBJECTS];
   });
   return {
     size: windowBytes(layout, frames),

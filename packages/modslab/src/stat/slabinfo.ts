@@ -7,6 +7,7 @@ import { C_CAPACITY, C_FRAMES, C_OBJECTS, C_STRIDE, cacheAt } from '../memory/la
 import type { Metadata } from '../memory/metadata.ts';
 import type { CacheTable } from '../slab/cacheTable.ts';
 import { countAllObjects } from '../slab/count.ts';
+import { isSlob } from '../slab/granules.ts';
 
 /** One cache. */
 export interface SlabinfoRow {
@@ -55,7 +56,9 @@ export function slabinfo(
       order: Math.ceil(Math.log2(m[cache + C_FRAMES])),
       allocator: pageAllocatorOf(id),
       cached,
-      objectsPerSlab: m[cache + C_OBJECTS],
+      objectsPerSlab: isSlob(metadata, id)
+        ? Math.floor(2 ** layout.pageShift / m[cache + C_STRIDE])
+        : m[cache + C_OBJECTS],
       framesPerSlab: m[cache + C_FRAMES],
       sheafCapacity: m[cache + C_CAPACITY],
     };

@@ -29,6 +29,7 @@ import {
 } from '#src/memory/layout.js';
 import {
   CACHED,
+  CONTINUED,
   FREE,
   isLive,
   KIND_LARGE,
@@ -40,6 +41,7 @@ import {
 } from '#src/page/page.js';
 import { firstEntryOf, firstStateAt } from '#src/slab/cacheTable.js';
 import { forEachSlab } from '#src/slab/count.js';
+import { isSlob } from '#src/slab/granules.js';
 import { $quiet } from './shim.ts';
 import { type Address, type SteppedHeap, type World, withoutCapacities } from './world.ts';
 
@@ -87,12 +89,16 @@ function liveInSlabs(world: World): Set<Address> {
     const descriptor = cacheAt(layout, cache);
     const states = firstStateAt(m, descriptor, head);
     for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
-      const address = addressOf(firstEntryOf(layout.pageShift, head) + index * m[descriptor + C_GRANULES]);
+      const address = addressOf(
+        firstEntryOf(m, layout.pageShift, descriptor, head) + index * m[descriptor + C_GRANULES],
+      );
       const state = s[states + index];
       const inSheaf = cached.has(address);
       if (inSheaf) stand++;
       if (isLive(state)) live.add(address);
-      const known = state === FREE || state === PENDING || state === CACHED || isLive(state);
+      const continues =
+        state === CONTINUED && isSlob(world.metadata, cache) && s[states + index - 1] !== FREE;
+      const known = state === FREE || state === PENDING || state === CACHED || isLive(state) || continues;
       check(known, () => `${hex(address)} is left in state ${state}`);
       check(
         inSheaf === (state === CACHED),
@@ -173,7 +179,7 @@ export function audit(world: World, dead: readonly number[], runner: Runner): vo
   account(world, inspector);
   runner.leave();
   for (const { name } of validator.caches()) {
-    if (!name.startsWith('kmalloc-')) $quiet($quiet(inspector.cache(name)).destroy());
+    if (!/^(kmalloc-|slob-pages)/.test(name)) $quiet($quiet(inspector.cache(name)).destroy());
   }
   $quiet(inspector.shrink());
   $quiet(inspector.detach());

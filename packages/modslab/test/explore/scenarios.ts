@@ -6,6 +6,7 @@
  * An operation that needs an object which nobody has any more, or a CPU that is not dead, does nothing.
  */
 
+import { SLAB_SLOB } from '#src/slab/flags.js';
 import { $quiet } from './shim.ts';
 import type { Actor, Address, CacheSetup, SteppedCache, Steps, World, WorldSetup } from './world.ts';
 
@@ -231,6 +232,18 @@ function dealOut(world: World, cpus: number, each: number): void {
 }
 
 const goOn: readonly Operation[] = [alloc(), alloc(), alloc(), free(), free(), free()];
+/** Two caches in pages that caches share, of 64 granules; their objects have two and five. */
+const SHARED: readonly CacheSetup[] = [
+  { name: 'short', size: 16, capacity: 1, flags: SLAB_SLOB },
+  { name: 'long', size: 40, capacity: 1, flags: SLAB_SLOB },
+];
+const SHARED_WORLD = { pageShift: 9, size: 256, caches: SHARED };
+const goOnSharing: readonly Operation[] = [
+  cacheAlloc('short'),
+  cacheAlloc('long'),
+  cacheFree('long'),
+  cacheFree('short'),
+];
 const SMALL: CacheSetup = { name: 'other', size: SIZE, capacity: 1 };
 
 /** Two CPUs, four operations each; three CPUs, three operations each. */
@@ -425,6 +438,30 @@ export const scenarios: readonly Scenario[] = [
       [cacheAlloc('other'), cacheAlloc('other'), cacheFree('other'), cacheShrink('other')],
     ],
     goOn,
+  },
+  {
+    name: 'pages that caches share',
+    world: SHARED_WORLD,
+    prepare: (world) => {
+      for (const cpu of [0, 1]) doNow(world, cpu, [cacheAlloc('short'), cacheAlloc('long')]);
+    },
+    programs: [
+      [cacheFree('long'), cacheAlloc('short'), cacheFree('short')],
+      [cacheFree('long'), cacheFree('short'), cacheAlloc('long')],
+    ],
+    goOn: goOnSharing,
+  },
+  {
+    name: 'the last objects of a page that caches share come home',
+    world: SHARED_WORLD,
+    prepare: (world) => {
+      for (const cpu of [0, 1]) doNow(world, cpu, [cacheAlloc('long')]);
+    },
+    programs: [
+      [cacheFree('long'), cacheAlloc('short')],
+      [cacheFree('long'), cacheShrink('long'), cacheAlloc('long')],
+    ],
+    goOn: goOnSharing,
   },
   {
     name: 'objects set aside',

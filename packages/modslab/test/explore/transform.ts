@@ -368,7 +368,8 @@ class Rewriter {
     }
     if (kind === 'plain') return this.each(node);
     const made = this.each(node);
-    if (kind === 'coloured') return this.delegate(made);
+    // An optional call may give undefined instead of a generator.
+    if (kind === 'coloured' && !ts.isOptionalChain(node)) return this.delegate(made);
     return this.delegate(this.f.createCallExpression(this.name('$dynamic'), undefined, [made]));
   }
 

@@ -78,6 +78,7 @@ export interface CacheSetup {
   /** Objects that a sheaf holds. */
   readonly capacity: number;
   readonly ctor?: (() => void) | Uint8Array;
+  readonly flags?: number;
 }
 
 export interface WorldSetup {
@@ -86,6 +87,8 @@ export interface WorldSetup {
   /** Frames at the start, frame 0 included, and at the most. */
   readonly frames?: number;
   readonly maxFrames?: number;
+  /** Log2 of the bytes of a frame. */
+  readonly pageShift?: number;
   /** The one size class of kmalloc, and the capacity of its sheaves. */
   readonly size?: number;
   readonly capacity?: number;
@@ -271,11 +274,11 @@ export class World {
   private readonly bytesAtStart: number;
 
   constructor(modules: Modules, setup: WorldSetup, prepare: (world: World) => void) {
-    const { frames = 8, maxFrames = frames, cpus, detached = [] } = setup;
+    const { frames = 8, maxFrames = frames, cpus, detached = [], pageShift = PAGE_SHIFT } = setup;
     this.setup = setup;
     this.modules = modules;
     const geometry = {
-      pageShift: PAGE_SHIFT,
+      pageShift,
       startFrame: 1,
       maxFrames,
       cpus: cpus + 2,
@@ -330,8 +333,8 @@ export class World {
   }
 
   private freshMemory(): SharedArrayBuffer {
-    const { frames = 8, maxFrames = frames } = this.setup;
-    return createDataBuffer(frames << PAGE_SHIFT, maxFrames << PAGE_SHIFT, true) as SharedArrayBuffer;
+    const { frames = 8, maxFrames = frames, pageShift = PAGE_SHIFT } = this.setup;
+    return createDataBuffer(frames << pageShift, maxFrames << pageShift, true) as SharedArrayBuffer;
   }
 
   /** The counters of slow paths are not followed by the machine. */
@@ -347,9 +350,9 @@ export class World {
     const { size = 1024, capacity = 2, caches = [] } = this.setup;
     const { m, layout } = this.metadata;
     const layers = layersOn(this.metadata, new DataMemory(this.memory, this.metadata));
-    const all = [{ name: `kmalloc-${size}`, size, capacity, ctor: undefined }, ...caches];
-    for (const { name, size: bytes, capacity: few, ctor } of all) {
-      const id = layers.sheaves.create(spec(name, bytes, { ctor }));
+    const all: CacheSetup[] = [{ name: `kmalloc-${size}`, size, capacity }, ...caches];
+    for (const { name, size: bytes, capacity: few, ctor, flags = 0 } of all) {
+      const id = layers.sheaves.create(spec(name, bytes, { ctor, flags }));
       m[cacheAt(layout, id) + C_CAPACITY] = few;
     }
     m[H_KMALLOC_CACHES] = 1;

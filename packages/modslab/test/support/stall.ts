@@ -9,6 +9,7 @@
 
 import { Heap } from 'modslab';
 import { KILL_POINTS, setKillPointHook } from 'modslab/debug';
+import { slob } from 'modslab/framework';
 import { type Board, FREE_CONTROL } from './board.ts';
 import { jitter } from './killpoints.ts';
 import { Mix, type MixOptions } from './mix.ts';
@@ -65,6 +66,7 @@ class Detours {
     else if (point.startsWith('vmalloc.')) this.mapAndUnmap();
     else if (/^(rcu|deferred|waiting)[.]/.test(point)) this.readAndDefer();
     else if (point.startsWith('link.')) this.link();
+    else if (point.startsWith('slob.')) this.sharePages();
     else if (point.startsWith('charge.') || point.startsWith('group.')) this.useGroups();
     else this.flush();
   }
@@ -157,6 +159,20 @@ class Detours {
     }
     group.adopt(child);
     group.free();
+  }
+
+  /** Objects of a cache in pages that caches share. Whatever of it stays behind is freed by its name. */
+  private sharePages(): void {
+    const { heap } = this.task;
+    const name = 'victim-slob';
+    const allocator = slob(heap.pageAllocator);
+    const { table } = allocator;
+    const size = 8 + 8 * this.random.below(100);
+    const cache =
+      table.find(name) ||
+      allocator.create({ name, size, align: 0, flags: 0, node: -1, useroffset: 0, usersize: size });
+    const some = Array.from({ length: 4 }, () => allocator.alloc(cache, 0));
+    for (const address of some) if (address !== 0) heap.kfree(address);
   }
 
   private flush(): void {

@@ -156,8 +156,9 @@ describe('@thi.ng/ecs', () => {
   test('sizes, strides and types of components', () => {
     const world = ecs(new MemPool({ size: 0x4000 }));
     const single = define(world, { id: 'single', type: 'u8' });
-    for (const array of [single.vals, single.sparse] as unknown[]) assert.ok(array instanceof Uint8Array);
     assert.deepEqual([single.vals.length, single.size, single.stride], [16, 1, 1]);
+    const arrays: unknown[] = [single.vals, single.sparse];
+    assert.ok(arrays.every((array) => array instanceof Uint8Array));
     const padded = define(world, { id: 'padded', type: 'f32', size: 3, stride: 4 });
     assert.deepEqual([padded.vals.length, padded.size, padded.stride], [64, 3, 4]);
     assert.equal((padded as never as { get(id: number): unknown }).get(3), undefined);

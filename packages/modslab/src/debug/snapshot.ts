@@ -100,7 +100,7 @@ const FRAMES_LIMIT: number = 2 ** 23;
 const GZIP = 0x8b1f;
 
 export interface SnapshotOptions {
-  /** False: only the metadata, for looking at it; objects read as zeros. Default: true. */
+  /** False: only the metadata, for looking at it; objects read as zeros, red zones and poison too. Default: true. */
   data?: boolean;
 }
 

@@ -332,6 +332,8 @@ class App implements Inspector {
       this.show(scrubber.moment());
       this.scrub?.show(scrubber.position, scrubber.describe(scrubber.position));
       this.charts?.setMark(scrubber.position);
+      // What is shown now, for whoever drives the page.
+      this.root.dataset.event = String(scrubber.position);
     });
   }
 

@@ -13,7 +13,7 @@ import { packages, readJson, root } from './workspace.mjs';
 
 /** What a package may consist of. */
 const PACKED =
-  /^(dist\/.+[.](js|d[.]ts)([.]map)?|src\/.+[.](ts|js|css|html|svg)|wasm\/.+[.](c|ts)|bin\/.+[.]js|LICENSE|README[.]md|package[.]json)$/;
+  /^(dist\/.+[.](js|d[.]ts)([.]map)?|dist\/page\/.+[.](html|css|svg)|src\/.+[.](ts|js|css|html|svg)|wasm\/.+[.](c|ts)|bin\/.+[.]js|LICENSE|README[.]md|package[.]json)$/;
 /** Imports of one name, and the folders or files of modslab that must not come with it. */
 const SHAKEN = [
   ["import { GFP } from 'modslab'", /./, 'memory/gfp.js'],

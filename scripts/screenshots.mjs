@@ -16,7 +16,7 @@ const { values: options } = parseArgs({
 /** Bytes that a picture may have. */
 const LIMIT = 150_000;
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const VIEW = { width: 1360, height: 860 };
+const VIEW = { width: 1320, height: 840 };
 
 /** A generator of numbers in [0, 1), the same every time. */
 function random(seed) {

@@ -60,8 +60,8 @@ function write(page, text) {
 
 /** A page that shows a file of the repository. */
 function show(file) {
-  // VitePress leaves folders out whose names begin with a dot.
-  const page = `source/${file.replace(/(^|\/)[.]/g, '$1')}.md`;
+  // VitePress leaves folders out whose names begin with a dot, and takes .html for its own.
+  const page = `source/${file.replace(/(^|\/)[.]/g, '$1').replace(/[.]html$/, '-html')}.md`;
   if (!shown.has(file)) {
     shown.add(file);
     const language = LANGUAGES[extname(file)] ?? extname(file).slice(1);

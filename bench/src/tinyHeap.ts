@@ -1,7 +1,8 @@
 /**
  * How much of a tiny heap's bytes programs get as objects, `npm run bench:tiny`: objects of mixed sizes, as the traces of
  * real programs have them (packages/cli/traces), are allocated until the heap refuses for the first time; then some are freed
- * at random and others allocated, and the largest share so far counts. Each by page size; the default is marked.
+ * at random and others allocated, and the largest share so far counts. Each by allocator and page size. Then what a pair of
+ * kmalloc and kfree of 64 bytes costs in a heap of 64 KiB that is half full, full of holes.
  */
 
 import { Heap, type HeapOptions } from 'modslab';
@@ -72,6 +73,27 @@ function shares(options: HeapOptions & { size: number }, seed: number): [number,
   return [first / options.size, best / options.size];
 }
 
+/** Nanoseconds of a pair, best of some rounds. */
+function pairTime(options: HeapOptions): number {
+  const size = 65_536;
+  const heap = Heap.create({ ...options, size, maxSize: size, cpus: 2 });
+  const sizes = new Sizes(1);
+  const live: number[] = [];
+  for (let bytes = 0; bytes < size / 2; ) {
+    const next = Math.min(256, sizes.next());
+    live.push(heap.kmalloc(next));
+    bytes += next;
+  }
+  for (let i = 0; i < live.length; i += 8) heap.kfree(live[i]);
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 20; round++) {
+    const begin = performance.now();
+    for (let i = 0; i < STEPS; i++) heap.kfree(heap.kmalloc(64));
+    best = Math.min(best, ((performance.now() - begin) / STEPS) * 1e6);
+  }
+  return best;
+}
+
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 for (const size of [65_536, 131_072, 262_144, 524_288, 1_048_576]) {
@@ -85,4 +107,9 @@ for (const size of [65_536, 131_072, 262_144, 524_288, 1_048_576]) {
         `${percent(mean(0))} at the first refusal, ${percent(mean(1))} at best`,
     );
   }
+}
+
+for (const options of [{}, SLOB]) {
+  const name = options.allocator ?? 'slabifier';
+  console.log(`64 KiB, ${name}: ${pairTime(options).toFixed(0)} ns a pair`);
 }

@@ -62,6 +62,12 @@ describe('examples', { concurrency: 2 }, () => {
     assert.equal(end, '0 bytes live, 0 problems');
   });
 
+  test('vmalloc-file.js: a file through scattered pages', async () => {
+    const [pieces, problems] = await run('vmalloc-file.js');
+    assert.match(pieces, /^\d+ bytes in \d{2,} pieces, the same when written again$/);
+    assert.equal(problems, '[]');
+  });
+
   test('lru-cache.js: an HTTP server, with the cache in shared memory and with messages', async () => {
     const lines = await run('lru-cache.js', '--requests', '600', '--pages', '40');
     assert.match(lines[0], /^message: 600 requests, \d+ a second \(cache in the workers\)$/);

@@ -1,9 +1,28 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { readdirSync, readFileSync } from 'node:fs';
 
 const base = process.env.SITE_BASE ?? '/';
 const page = (text, link) => ({ text, link });
-const hasBenchmarks = existsSync(fileURLToPath(new URL('../.pages/guide/benchmarks.md', import.meta.url)));
+
+const LISTED = [
+  'index',
+  'collections',
+  'wasm',
+  'examples',
+  'versions',
+  'design',
+  'reliability',
+  'virt-to-page',
+  'size-classes',
+];
+LISTED.push('addresses-above-4gib', 'bench', 'clients');
+const guide = new URL('../.pages/guide/', import.meta.url);
+/** Documents that have no place of their own below, by their titles. */
+const others = readdirSync(guide)
+  .filter((name) => name.endsWith('.md') && !LISTED.includes(name.slice(0, -3)))
+  .map((name) => {
+    const [, title] = /^# (.+)$/m.exec(readFileSync(new URL(name, guide), 'utf8')) ?? [];
+    return page(title ?? name, `/guide/${name.slice(0, -3)}`);
+  });
 
 export default {
   title: 'modslab',
@@ -54,7 +73,7 @@ export default {
           page('Is virt_to_page slow?', '/guide/virt-to-page'),
           page('Size classes', '/guide/size-classes'),
           page('Addresses above 4 GiB', '/guide/addresses-above-4gib'),
-          ...(hasBenchmarks ? [page('Benchmarks', '/guide/benchmarks')] : []),
+          ...others,
           page('Benchmark suite', '/guide/bench'),
           page('WebAssembly clients', '/guide/clients'),
         ],

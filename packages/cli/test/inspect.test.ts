@@ -193,7 +193,7 @@ describe('the inspector in Chromium', { skip, timeout: 4 * LONG }, () => {
   });
 
   test('a replay on two threads, watched while it runs', async () => {
-    const args = [bin, 'replay', '--threads', '2', '--expose', '0', '--over', '60', rsyslogd];
+    const args = [bin, 'replay', '--threads', '2', '--expose-port', '0', '--over', '60', rsyslogd];
     const child = spawn(
       process.execPath,
       [...process.execArgv.filter((arg) => arg.startsWith('--cond')), ...args],
@@ -277,7 +277,7 @@ describe('the inspector in Chromium', { skip, timeout: 4 * LONG }, () => {
     const at = async (event: number): Promise<string> => {
       await slider.fill(String(event));
       await has(page.locator('.place'), new RegExp(`^${event === 0 ? '0' : event.toLocaleString('en')} /`));
-      await page.waitForTimeout(100);
+      await page.locator(`.app[data-event="${event}"]`).waitFor();
       return (await live.textContent()) ?? '';
     };
     const there = await at(3000);
@@ -362,13 +362,13 @@ describe('the inspector in Chromium', { skip, timeout: 4 * LONG }, () => {
     const { outputFiles } = buildSync({
       stdin: { contents: entry, resolveDir: import.meta.dirname },
       bundle: true,
-      format: 'iife',
+      format: 'esm',
       write: false,
       target: 'es2022',
     });
     const page = await open('about:blank');
     await page.setContent('<!doctype html><main></main>');
-    await page.addScriptTag({ content: outputFiles[0].text });
+    await page.addScriptTag({ content: outputFiles[0].text, type: 'module' });
     await has(page.locator('.tile .note').nth(1), /^500 objects$/);
     await page.evaluate('for (let i = 0; i < 100; i++) heap.kmalloc(64)');
     await has(page.locator('.tile .note').nth(1), /^600 objects$/);

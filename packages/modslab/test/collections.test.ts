@@ -103,6 +103,11 @@ test('a map: set, replace, delete, has, entries, sizes from none to large', () =
   assert.ok(map.set('', '') && map.set(new Uint8Array([0, 255]), new Uint8Array([1, 2, 3])));
   assert.deepEqual(map.get(''), new Uint8Array(0));
   assert.deepEqual(map.get(new Uint8Array([0, 255])), new Uint8Array([1, 2, 3]));
+  for (const name of ['ключ', 'a🌍', 'x'.repeat(64), 'x'.repeat(65)]) {
+    assert.ok(map.set(name, name));
+    assert.equal(map.getString(new TextEncoder().encode(name)), name);
+    assert.ok(map.delete(name));
+  }
   assert.ok(map.set('big', 'x'.repeat(100_000)));
   assert.equal(map.getString('big')?.length, 100_000);
   assert.deepEqual([map.size, map.has('a'), map.has('b')], [4, true, false]);

@@ -103,6 +103,18 @@ describe('heap view', () => {
     assert.equal(view.slab(table.end), undefined);
   });
 
+  test('objects with red zones are where they are', () => {
+    const heap = Heap.create({ size: 2 ** 20, shared: false, debug: 'Z,kmalloc-64' });
+    const addresses = Array.from({ length: 20 }, () => heap.kmalloc(64));
+    const slab = snapshotView(heap).slab(heap.virtToPage(addresses[0]).pfn);
+    assert.ok(slab);
+    const live = new Set<number>();
+    slab.states.forEach((state, i) => {
+      if (stateName(state) === 'live') live.add(slab.base + i * slab.stride);
+    });
+    for (const address of addresses) assert.ok(live.has(address));
+  });
+
   test('sheaves and CPUs', () => {
     const { heap } = busyHeap(6);
     const view = snapshotView(heap);

@@ -131,6 +131,19 @@ test('areas of vmalloc, readers, waiting objects, prefilled sheaves and pools su
   heap.rcuReadUnlock();
 });
 
+test('slab debugging goes on in the copy: red zones, poison and owners are there', () => {
+  const heap = Heap.create({ size: 2 * MIB, debug: 'FZPU', cpus: 1 });
+  const freed = heap.kmalloc(100);
+  heap.kfree(freed);
+  const address = heap.kmalloc(100);
+  const copy = Heap.restore(heap.snapshot());
+  assertSound(copy);
+  copy.u8[address + 100] ^= 1;
+  thrownBy('EREDZONE', () => copy.kfree(address));
+  thrownBy('EDOUBLEFREE', () => copy.kfree(address));
+  assertSound(heap);
+});
+
 test('a snapshot of a snapshot is the same heap', () => {
   const heap = smallHeap();
   const live = populate(heap, 5);

@@ -256,3 +256,34 @@ describe('realloc', () => {
     assert.ok(pool.free(b));
   });
 });
+
+describe("the original README's example in a heap of 64 KiB", () => {
+  const buffers: [string, () => ArrayBufferLike][] = [
+    ['an ArrayBuffer', () => new ArrayBuffer(0x10000)],
+    ['a SharedArrayBuffer', () => new SharedArrayBuffer(0x10000)],
+  ];
+  for (const [name, buffer] of buffers) {
+    test(name, () => {
+      const pool = new MemPool({ buf: buffer(), start: 8, compact: true, split: true, minSplit: 16 });
+      const { total, available } = pool.stats();
+      assert.ok(total === 0x10000 && available > 0.9 * total);
+      let ptr = pool.malloc(16);
+      assert.ok(ptr >= 8 && ptr % 8 === 0);
+      let vec = pool.mallocAs('f64', 4);
+      assert.ok(vec !== undefined);
+      vec.set([1, 2, 3, 4]);
+      assert.equal(pool.stats().used.count, 2);
+      ptr = pool.realloc(ptr, 32);
+      assert.notEqual(ptr, 0);
+      vec = pool.reallocArray(vec, 5);
+      assert.ok(vec !== undefined);
+      assert.deepEqual([...vec.subarray(0, 4)], [1, 2, 3, 4]);
+      assert.equal(pool.free(ptr), true);
+      assert.equal(pool.free(vec), true);
+      assert.equal(pool.free(vec), false);
+      assert.deepEqual(pool.stats().used, { count: 0, size: 0 });
+      pool.freeAll();
+      assert.equal(pool.stats().available, available, 'all of it is there again');
+    });
+  }
+});

@@ -128,6 +128,74 @@ describe('@thi.ng/ecs', () => {
     assert.equal(pool.stats().used.count, before);
   });
 
+  interface Component {
+    readonly vals: Float32Array;
+    readonly sparse: Uint8Array;
+    readonly size: number;
+    readonly stride: number;
+    delete(id: number): boolean;
+    set(id: number, value: unknown): boolean;
+    values(): Iterable<ArrayLike<number>>;
+  }
+  interface Group {
+    has(id: number): boolean;
+    getEntity(id: number): Record<string, unknown> | undefined;
+    forEach(visit: (entity: Record<string, unknown>) => void): void;
+  }
+  const define = (world: InstanceType<typeof ECS>, options: unknown): Component =>
+    world.defComponent(options as never) as never as Component;
+  /** The group's entities by id, with plain values: the order in which they are packed is the ECS's own. */
+  const entitiesOf = (group: Group): Record<string, unknown>[] => {
+    const all: Record<string, unknown>[] = [];
+    group.forEach((entity) => {
+      all.push({ ...entity, b: [...(entity.b as Float32Array)] });
+    });
+    return all.sort((x, y) => Number(x.id) - Number(y.id));
+  };
+
+  test('sizes, strides and types of components', () => {
+    const world = ecs(new MemPool({ size: 0x4000 }));
+    const single = define(world, { id: 'single', type: 'u8' });
+    assert.deepEqual([single.vals.length, single.size, single.stride], [16, 1, 1]);
+    const arrays: unknown[] = [single.vals, single.sparse];
+    assert.ok(arrays.every((array) => array instanceof Uint8Array));
+    const padded = define(world, { id: 'padded', type: 'f32', size: 3, stride: 4 });
+    assert.deepEqual([padded.vals.length, padded.size, padded.stride], [64, 3, 4]);
+    assert.equal((padded as never as { get(id: number): unknown }).get(3), undefined);
+  });
+
+  test('groups: entities come, change, lose a component, and survive a larger capacity', () => {
+    const pool = new MemPool({ size: 0x8000 });
+    const world = ecs(pool);
+    const a = define(world, { id: 'a', default: () => 'a' });
+    const values = pool.callocAs('f32', 2 * 16);
+    const b = define(world, { id: 'b', type: 'f32', size: 2, buf: pool.buf, byteOffset: values?.byteOffset });
+    const group = world.defGroup([a, b] as never) as never as Group;
+    world.defEntity(['a', 'b'] as never);
+    world.defEntity({ a: 'aa', b: [1, 2] } as never);
+    world.defEntity({ a: 'aaa', b: [3, 4] } as never);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((id) => group.has(id)),
+      [true, true, true, false],
+    );
+    assert.deepEqual([...world.componentsForID(2)] as unknown[], [a, b]);
+    assert.deepEqual([...world.groupsForID(2)] as unknown[], [group]);
+    const [one, two] = [
+      { a: 'aa', b: [1, 2], id: 1 },
+      { a: 'aaa', b: [3, 4], id: 2 },
+    ];
+    assert.deepEqual(entitiesOf(group), [{ a: 'a', b: [0, 0], id: 0 }, one, two]);
+    a.delete(0);
+    assert.deepEqual(entitiesOf(group), [one, two]);
+    world.setCapacity(64);
+    assert.equal(b.sparse.length, 64);
+    assert.ok(b.vals.buffer === pool.buf);
+    assert.deepEqual(entitiesOf(group), [one, two]);
+    a.delete(2);
+    a.set(1, 'hi');
+    assert.deepEqual(entitiesOf(group), [{ ...one, a: 'hi' }]);
+  });
+
   test('a component that does not fit is refused', () => {
     const world = new ECS({ capacity: 1000, pool: new MemPool({ size: 0x100 }) as never });
     assert.equal(world.defComponent({ id: 'big', type: 'f64' } as never), undefined);
@@ -153,6 +221,23 @@ test('a sample buffer pool, as SuperSonic’s BufferManager keeps one in its sha
   }
   const { available, total, used } = pool.stats();
   assert.deepEqual([available, used.count], [total, 0]);
+});
+
+describe('libraries that take an allocator', () => {
+  test('alloc, free and realloc as the guide has them', async () => {
+    const { Heap } = await import('modslab');
+    const heap = Heap.create({ shared: false, size: 2 ** 20 });
+    const alloc = (size: number): number => heap.kmalloc(size);
+    const free = (address: number): void => heap.kfree(address);
+    const realloc = (address: number, size: number): number => heap.krealloc(address, size);
+    const a = alloc(10);
+    heap.u8.fill(7, a, a + 10);
+    const b = realloc(a, 1000);
+    assert.deepEqual([...heap.u8.subarray(b, b + 10)], Array(10).fill(7));
+    assert.equal(alloc(heap.kmallocMaxSize) === 0 || heap.meminfo().size > 2 ** 20, true);
+    free(b);
+    assert.throws(() => free(b), { code: 'EDOUBLEFREE' });
+  });
 });
 
 describe('wasm-heap-manager', () => {

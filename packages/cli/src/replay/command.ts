@@ -44,7 +44,8 @@ interface Flags {
   json: boolean;
   maxSize?: number;
   window: number;
-  expose?: number | true;
+  expose?: boolean;
+  exposePort?: number;
   over?: number;
   plot?: string;
 }
@@ -83,8 +84,8 @@ are more workers than threads, the objects of a thread go round several workers,
 every third object is freed by another worker than the one that allocated it. An
 allocation, its reallocs and its free keep their order wherever they cross threads.
 
-With --expose the heap can be looked at while it runs, by this user alone: on a socket, or with a
-port on 127.0.0.1 (modslab top, info, inspect). --over gives one the time to.
+With --expose or --expose-port the heap can be looked at while it runs, by this user alone
+(modslab top, info, inspect). --over gives one the time to.
 
 Exit status: 0 all is well; 1 the heap failed validation, an object's contents changed,
 or memory ran out; 2 bad arguments or input.
@@ -123,10 +124,11 @@ export function addReplay(parent: Command, report: (status: number) => void): vo
         .default(DEFAULT_WINDOW)
         .argParser(integer(0, 2 ** 30)),
     )
+    .option('--expose', 'serve the heap on a socket of this user, to be looked at while it runs')
     .addOption(
       new Option(
-        '--expose [port]',
-        'serve the heap on a socket, or on this port of 127.0.0.1 (0: a free one)',
+        '--expose-port <port>',
+        'serve it on this port of 127.0.0.1 instead, with a token; 0: a free one',
       ).argParser(integer(0, 65_535)),
     )
     .addOption(
@@ -181,15 +183,17 @@ async function read(file: string): Promise<Program> {
 }
 
 /** What watches the replay of `program`. */
-function watchOf(program: Program, { expose: place, over }: Flags, sampler: Sampler | undefined): Watch {
+function watchOf(program: Program, flags: Flags, sampler: Sampler | undefined): Watch {
+  const { exposePort: port, over } = flags;
+  const isExposed = flags.expose === true || port !== undefined;
   const sample = sampler === undefined ? {} : { sample: (row: number) => sampler.take(row) };
-  if (place === undefined) {
+  if (!isExposed) {
     if (sampler === undefined) return { over };
     return { over, ...sample, onHeap: (heap) => Promise.resolve(sampler.start(heap)) };
   }
   const name = `replay of ${printable(program.file)}`;
   const onHeap: Watch['onHeap'] = async (heap) => {
-    const exposed = await expose(heap, { name, ...(place === true ? {} : { port: place }) });
+    const exposed = await expose(heap, { name, ...(port === undefined ? {} : { port }) });
     stderr.write(`modslab: exposed at ${exposed.address}\n`);
     sampler?.start(heap);
     return () => exposed.close();

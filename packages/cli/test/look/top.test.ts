@@ -121,7 +121,7 @@ async function exposedReplay(): Promise<string> {
     ...process.execArgv.filter((arg) => arg.startsWith('--conditions')),
     bin,
     'replay',
-    '--expose',
+    '--expose-port',
     '0',
     '--over',
     '600',

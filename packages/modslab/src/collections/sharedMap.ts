@@ -82,11 +82,22 @@ export interface SharedMapOptions {
 
 type Bytes = string | Uint8Array;
 
-const bytesFrom = (value: Bytes): Uint8Array => {
-  if (typeof value === 'string') return encodeText(value);
+/** Texts up to this length are encoded here if they are ASCII: a TextEncoder takes longer to be called than to encode. */
+const SHORT_TEXT = 64;
+
+function bytesFrom(value: Bytes): Uint8Array {
   if (value instanceof Uint8Array) return value;
-  throw new TypeError(`keys and values are strings or Uint8Arrays, not ${typeof value}`);
-};
+  if (typeof value !== 'string')
+    throw new TypeError(`keys and values are strings or Uint8Arrays, not ${typeof value}`);
+  if (value.length > SHORT_TEXT) return encodeText(value);
+  const bytes = new Uint8Array(value.length);
+  for (let i = 0; i < bytes.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code > 0x7f) return encodeText(value);
+    bytes[i] = code;
+  }
+  return bytes;
+}
 
 /** FNV-1a, its high bits folded in; 31 bits. */
 function hashOf(bytes: Uint8Array): number {

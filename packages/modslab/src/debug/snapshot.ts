@@ -72,6 +72,7 @@ import { type Metadata, openMetadata } from '../memory/metadata.ts';
 import { PAGE_CLAIM } from '../page/page.ts';
 import { CACHE_NONE, cacheStatus, firstStateAt } from '../slab/cacheTable.ts';
 import { forEachSlab } from '../slab/count.ts';
+import { granulesOf, isSlob, namesAt } from '../slab/granules.ts';
 
 /** 'MSSN' read as a little-endian word. */
 const SNAPSHOT_MAGIC = 0x4e53534d;
@@ -99,7 +100,7 @@ const FRAMES_LIMIT: number = 2 ** 23;
 const GZIP = 0x8b1f;
 
 export interface SnapshotOptions {
-  /** False: only the metadata, for looking at it; objects read as zeros. Default: true. */
+  /** False: only the metadata, for looking at it; objects read as zeros, red zones and poison too. Default: true. */
   data?: boolean;
 }
 
@@ -152,21 +153,27 @@ function* templates({ m, layout }: Metadata, caches: readonly number[]): Iterabl
   }
 }
 
-/** The state windows of all slabs; region by region, so that neighbours follow each other. */
+/** The state windows of all slabs, region by region, so that neighbours follow each other; then the names of shared pages. */
 function* stateWindows(metadata: Metadata): Iterable<Range> {
   const { m, layout } = metadata;
   const regions = new Map<number, [head: number, cache: number][]>();
+  const shared: number[] = [];
   forEachSlab(metadata, (head, id) => {
     const cache = cacheAt(layout, id);
     const region = regions.get(m[cache + C_STATES]) ?? [];
     regions.set(m[cache + C_STATES], region);
     region.push([head, cache]);
+    if (isSlob(metadata, id)) shared.push(head);
   });
   for (const region of regions.values()) {
     for (const [head, cache] of region) {
       const first = firstStateAt(m, cache, head);
       yield [first >>> WORD_SHIFT, (first + 2 ** m[cache + C_STATE_SHIFT] + 3) >>> WORD_SHIFT];
     }
+  }
+  for (const head of shared) {
+    const first = namesAt(layout, head);
+    yield [first >>> WORD_SHIFT, (first + granulesOf(layout) / 2) >>> WORD_SHIFT];
   }
 }
 

@@ -109,6 +109,9 @@ export interface CacheAllocator {
   free(cache: number, address: Address): void;
 }
 
+/** The highest number of a cache that can have its objects in slob pages, where they name it in a byte. */
+const SLOB_CACHE_MAX = 255;
+
 /** What slab debugging does for large objects: runs of frames that begin at `head`. */
 export interface LargeDebugging {
   readonly flags: number;
@@ -133,8 +136,6 @@ export interface DebugCacheAllocator extends CacheAllocator {
   releaseStale(): void;
   explain(error: unknown): void;
 }
-/** The highest number of a cache that can have its objects in slob pages, where they name it in a byte. */
-const SLOB_CACHE_MAX = 255;
 
 /** The descriptors of a heap, as one CPU works on them. */
 export class CacheTable {
@@ -145,6 +146,8 @@ export class CacheTable {
   private readonly cpu: Cpu;
   /** This thread's own allocators for caches that have one, each for one generation of a number. */
   private readonly allocators: Map<number, { generation: number; allocator: CacheAllocator }> = new Map();
+  /** Names by number, each with the state word that it was read under. */
+  private readonly names: ({ readonly state: number; readonly name: string } | undefined)[] = [];
   /**
    * The cache that this thread took out of use last, or 0. The allocators of a stack destroy a cache one after the other, by
    * its number; by the second one's turn another thread may have a new cache of that number.
@@ -261,9 +264,16 @@ export class CacheTable {
     return true;
   }
 
+  /** The cache's name. Decoded once for each use of the descriptor. */
   name(id: number): string {
     const cache = cacheAt(this.metadata.layout, id);
-    return decodeText(this.metadata.s, (cache + C_NAME) << WORD_SHIFT, this.m[cache + C_NAME_LENGTH]);
+    const state = Atomics.load(this.m, cache);
+    const known = this.names[id];
+    if (known?.state === state) return known.name;
+    const name = decodeText(this.metadata.s, (cache + C_NAME) << WORD_SHIFT, this.m[cache + C_NAME_LENGTH]);
+    // Until then its creator may still be writing it.
+    if (cacheStatus(state) === CACHE_READY) this.names[id] = { state, name };
+    return name;
   }
 
   /** The state word's generation, which tells a descriptor's uses apart. */

@@ -22,6 +22,8 @@ const ORDER_MAX = 2;
 /** Waste that a slab may have at most, as a share: 1/8 (Linux's and illumos's bound). */
 const WASTE_SHARE = 8;
 const CACHE_LINE = 64;
+/** Bytes of the two granules that have one name in a slob page. */
+const PAIR_BYTES: number = 2 ** (GRANULE_SHIFT + 1);
 
 export interface SlabGeometry {
   /** Bytes from one object to the next. */
@@ -101,7 +103,7 @@ function orderOf(stride: number, left: number, pageSize: number, orderMax: numbe
 
 /**
  * A cache in slob pages (slab/granules.ts): its slabs' "objects" are granules, the stride is that of a run of them. Powers of
- * two are aligned to themselves, as in slabs of equal objects.
+ * two are aligned to themselves, as in slabs of equal objects; what has more than one granule begins with a pair of them.
  */
 function slobGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {
   const slabShift = pageShift - GRANULE_SHIFT;
@@ -109,9 +111,7 @@ function slobGeometry(size: number, align: number, flags: SlabFlags, pageShift: 
   const natural = (size & (size - 1)) === 0 ? size : 0;
   return {
     stride,
-    align: Math.max(natural, alignmentOf(size, align, flags)),
-    left: 0,
-    track: 0,
+    align: Math.max(natural, alignmentOf(size, align, flags), stride > PAIR_BYTES / 2 ? PAIR_BYTES : 0),
     order: 0,
     frames: 1,
     objects: 2 ** slabShift,
@@ -123,6 +123,8 @@ function slobGeometry(size: number, align: number, flags: SlabFlags, pageShift: 
     stateRegion: slabShift,
     stateShift: slabShift,
     capacity: sheafCapacity(stride, pageShift),
+    left: 0,
+    track: 0,
   };
 }
 

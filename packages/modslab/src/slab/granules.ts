@@ -13,7 +13,7 @@
  *     name bytes     one for each two granules: the number of the cache that the object beginning there is of
  *
  *         region pageShift - 4 of the states, in which no byte of this frame is used otherwise (it has its states in region
- *         pageShift - 3). Objects of 16 bytes and more begin at even granules, so a pair has one head. Two objects of 8 bytes
+ *         pageShift - 3). Objects of more than 8 bytes begin at even granules, so a pair has one head. Two objects of 8 bytes
  *         lie in one pair only if they are of one cache. A byte means something while its pair has a head.
  *
  * The holder of the page alone changes FREE, CACHED and CONTINUED ones, and names. Whatever is true of an object's state is
@@ -60,7 +60,7 @@ export function granuleStatesAt(layout: Layout, pfn: number): number {
 }
 
 /** Byte offset of a slob page's first name. */
-function namesAt(layout: Layout, pfn: number): number {
+export function namesAt(layout: Layout, pfn: number): number {
   const region = layout.pageShift - GRANULE_SHIFT - 1;
   return layout.stateRegions[region] + (pfn << region);
 }

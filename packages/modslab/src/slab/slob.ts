@@ -37,12 +37,11 @@ export class Slob extends Slabifier {
   override readonly name: string = 'slob';
 
   override create(spec: CacheSpec): number {
-    const { name, size, align, ctor } = spec;
-    const { metadata } = this.frames;
-    const flags = spec.flags | debugFlagsFor(metadata, name, size, align);
-    const pageSize = 2 ** metadata.layout.pageShift;
+    const { name, size, align, flags, ctor } = spec;
+    const debug = debugFlagsFor(this.frames.metadata, name, size, align);
+    const pageSize = 2 ** this.frames.metadata.layout.pageShift;
     const fits = size <= pageSize && align <= pageSize && typeof ctor !== 'function';
-    const shares = fits && ((flags | this.impliedFlags) & ~SHAREABLE) === 0;
+    const shares = fits && ((flags | debug | this.impliedFlags) & ~SHAREABLE) === 0;
     return super.create(shares ? { ...spec, flags: flags | SLAB_SLOB } : spec);
   }
 }

@@ -9,6 +9,8 @@
  *     cache    by slab frame: number          head                     by frame: first frame of its slab or run
  *     cpu      by slab head: the CPU that holds it, or whose sheaves have most of its cached objects; -1: none
  *
+ * In pages that several caches share (slab/granules.ts) the objects counted are granules.
+ *
  *     live + cached + waiting ≤ objects       a tail has all of these 0: its head has them
  *
  * The CPU is a majority vote over the entries of all sheaves, one candidate and one count a frame (Boyer and Moore): exact where
@@ -38,6 +40,7 @@ import {
   CACHED,
   CLAIM_FROZEN,
   CLAIM_PENDING,
+  CONTINUED,
   COUNT_MASK,
   cacheOf,
   isLive,
@@ -213,7 +216,7 @@ function countStates(metadata: Metadata, table: FrameTable, pfn: number, cache: 
       }
     }
     const state = s[at++];
-    if (isLive(state)) live++;
+    if (isLive(state) || state === CONTINUED) live++;
     else if (state === CACHED) cached++;
     else if (isWaiting(state)) waiting++;
   }

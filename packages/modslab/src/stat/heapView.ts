@@ -30,6 +30,7 @@ import {
   C_CAPACITY,
   C_FLAGS,
   C_FRAMES,
+  C_LEFT,
   C_MERGED,
   C_NAME,
   C_NAME_LENGTH,
@@ -40,6 +41,7 @@ import {
   CPU_STATUS,
   cacheAt,
   cpuAt,
+  GRANULE_SHIFT,
   H_KMALLOC_CACHES,
   H_PEAK_FRAMES,
   NAME_BYTES,
@@ -60,6 +62,7 @@ import {
   CLAIM_NEW,
   CLAIM_PENDING,
   CLAIM_USED,
+  CONTINUED,
   COUNT_MASK,
   cacheOf,
   FREE,
@@ -206,13 +209,14 @@ export interface CpuRow {
   counters: Record<CounterName, number>;
 }
 
-/** What a state byte means: `free cached live releasing pending waiting`, or its number. */
+/** What a state byte means: `free cached live continued releasing pending waiting`, or its number. */
 export function stateName(state: number): string {
   if (isLive(state)) return 'live';
   if (isWaiting(state)) return 'waiting';
   const names: Record<number, string> = {
     [FREE]: 'free',
     [CACHED]: 'cached',
+    [CONTINUED]: 'continued',
     [RELEASING]: 'releasing',
     [PENDING]: 'pending',
   };
@@ -448,7 +452,9 @@ function slabOf(metadata: Metadata, pfn: number): SlabImage | undefined {
   if (head < layout.startFrame || head > pfn || cache === 0 || cache >= layout.caches) return undefined;
   const descriptor = cacheAt(layout, cache);
   const { from, objects } = statesOf(metadata, head, cache);
-  const base = head * 2 ** layout.pageShift;
+  // Behind a red zone at the left, where the cache has one.
+  const left = Math.max(0, m[descriptor + C_LEFT]) << GRANULE_SHIFT;
+  const base = head * 2 ** layout.pageShift + left;
   const stride = m[descriptor + C_STRIDE];
   const frames = m[descriptor + C_FRAMES];
   const states = s.slice(from, from + objects);

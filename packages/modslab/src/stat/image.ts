@@ -36,6 +36,7 @@ import {
 } from '../page/page.ts';
 import { CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
 import { SLAB, SLAB_LOCAL_PAGES, type SlabFlags } from '../slab/flags.ts';
+import { headOfRun } from '../slab/granules.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import { type CacheAttributes, cacheAttributes } from './attributes.ts';
 import { type SheafInfo, sheavesOf } from './cacheCounters.ts';
@@ -183,7 +184,8 @@ export class HeapImage {
     const first = firstEntryOf(m, layout.pageShift, cache, head);
     return Array.from({ length: m[cache + C_OBJECTS] }, (_, index) => ({
       addr: addressOf(first + Math.imul(index, m[cache + C_GRANULES])),
-      state: objectState(s[states + index]),
+      // In a page that caches share, a granule's state is that of the object that it belongs to.
+      state: objectState(s[headOfRun(s, states + index)]),
     }));
   }
 

@@ -69,19 +69,11 @@ export function pageInfo(metadata: Metadata, pfn: number, nameOf: (cache: number
 
 function pageFlags(kind: number, claim: number): string {
   const owner = ownerOf(claim);
-  const parked = owner === OWNER_PARKED ? ['parked'] : [];
-  const claimed = owner !== 0 && owner !== OWNER_PARKED ? ['claimed'] : [];
-  const names: Record<number, string[]> = {
-    [KIND_NONE]: claim === 0 ? ['free'] : [],
-    [KIND_SLAB]: ['slab'],
-    [KIND_SLAB_TAIL]: ['slab', 'tail'],
-    [KIND_LARGE]: ['large'],
-    [KIND_PAGES]: ['pages'],
-    [KIND_TAIL]: ['tail'],
-    [KIND_RCU]: ['waiting'],
-    [KIND_VMALLOC]: ['vmalloc'],
-  };
-  return [...(names[kind] ?? [hex(kind)]), ...parked, ...claimed].join(' ');
+  const free = claim === 0 ? 'free' : '';
+  const what = kind === KIND_NONE ? free : (KIND_INDEX[kind] ?? hex(kind));
+  if (owner === 0) return what;
+  const holder = owner === OWNER_PARKED ? 'parked' : 'claimed';
+  return what === '' ? holder : `${what} ${holder}`;
 }
 
 /** What a frame can be, for a map; `FrameMap.kind` holds indices of this list. */

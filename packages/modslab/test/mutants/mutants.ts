@@ -29,6 +29,7 @@ const FLUSH = 'two flush into the same slabs';
 const MEET = 'a refill meets a flush';
 const BARN = 'two exchange with the barn';
 const THROUGH = 'sheaves through the barn';
+const SHARING = 'pages that caches share';
 const HOME = 'the last objects of a slab';
 const PARKED = 'a parked slab is wanted by two';
 const LARGE = 'large objects';
@@ -356,6 +357,28 @@ export const mutants: readonly Mutant[] = [
     by: '      if (!owned) continue;',
     breaks: 'the described tails of a run that was not published are not released',
     scenarios: [LARGE],
+  },
+  // Pages that caches share
+  {
+    file: 'slab/granules.ts',
+    text: 'for (let i = length - 1; i > 0; i--) s[head + i] = FREE;',
+    by: 'for (let i = 1; i < length; i++) s[head + i] = FREE;',
+    breaks: 'a run shrinks from its head on',
+    scenarios: [SHARING],
+  },
+  {
+    file: 'slab/runs.ts',
+    text: "    s[state] = CACHED;\n    killPoint('slob.headed');\n    for (let i = 1; i < request.granules; i++) s[state + i] = CONTINUED;\n",
+    by: "    for (let i = 1; i < request.granules; i++) s[state + i] = CONTINUED;\n    killPoint('slob.headed');\n    s[state] = CACHED;\n",
+    breaks: 'a run grows before it has a head',
+    scenarios: [SHARING],
+  },
+  {
+    file: 'slab/slabifier.ts',
+    text: '    if (isSlob(metadata, cache)) clearNames(metadata, head);\n',
+    by: '',
+    breaks: 'a page that caches shared leaves its names behind, as states of whatever comes next',
+    tests: ['slob.test', 'conformance.test'],
   },
   // Coming, going, destroying, growing
   {

@@ -148,7 +148,7 @@ class App implements Inspector {
       this.scrubber = new Scrubber(source.trace);
       this.scrub = new ScrubBar(source.trace.operations, { onSeek: (event) => this.seek(event) });
       this.charts = new TimeLines(eventFormat, 'an event', { onPick: (event) => this.seek(event) });
-    } else if (source.isLive) this.charts = new TimeLines(clockFormat, 'a second', {});
+    } else if (source.isLive) this.charts = new TimeLines(clockFormat, 'a second, at least', {});
     this.root = this.layOut();
     this.host = h('div', { class: 'modslab-inspector' });
     const shadow = this.host.attachShadow({ mode: 'open' });
@@ -235,11 +235,15 @@ class App implements Inspector {
       h(
         'div',
         { class: 'main' },
-        mapCard,
+        h(
+          'div',
+          { class: 'left' },
+          mapCard,
+          ...(this.charts === undefined ? [] : [this.charts.element]),
+          this.tabs.element,
+        ),
         this.pane.element,
-        ...(this.charts === undefined ? [] : [this.charts.element]),
       ),
-      this.tabs.element,
     );
   }
 
@@ -328,6 +332,8 @@ class App implements Inspector {
       this.show(scrubber.moment());
       this.scrub?.show(scrubber.position, scrubber.describe(scrubber.position));
       this.charts?.setMark(scrubber.position);
+      // What is shown now, for whoever drives the page.
+      this.root.dataset.event = String(scrubber.position);
     });
   }
 

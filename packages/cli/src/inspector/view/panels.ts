@@ -10,6 +10,7 @@ import {
 import { address, bytes, count, percent } from '../model/format.ts';
 import { type LeakRow, leakRows } from '../model/leaks.ts';
 import type { Moment } from '../model/moment.ts';
+import type { Column } from '../model/rows.ts';
 import { DataTable } from './dataTable.ts';
 import { h } from './dom.ts';
 
@@ -20,66 +21,71 @@ export interface Panel {
   update(moment: Moment): void;
 }
 
+const used = ({ liveBytes, footprint }: CacheFigures): number =>
+  footprint === 0 ? 0 : liveBytes / footprint;
+
+const CACHE_COLUMNS: readonly Column<CacheFigures>[] = [
+  { key: 'name', title: 'Cache', value: ({ name }) => name, text: ({ name }) => name },
+  {
+    key: 'size',
+    title: 'Size',
+    value: ({ size }) => size,
+    text: ({ size }) => count(size),
+    hint: 'Bytes of an object',
+  },
+  { key: 'live', title: 'Live', value: ({ live }) => live, text: ({ live }) => count(live) },
+  {
+    key: 'cached',
+    title: 'In sheaves',
+    value: ({ cached }) => cached,
+    text: ({ cached }) => count(cached),
+    hint: 'Objects in the sheaves of CPUs and in barns: neither live nor free',
+  },
+  {
+    key: 'free',
+    title: 'Free',
+    value: ({ free }) => free,
+    text: ({ free }) => count(free),
+    hint: 'Free objects in slabs',
+  },
+  { key: 'slabs', title: 'Slabs', value: ({ slabs }) => slabs, text: ({ slabs }) => count(slabs) },
+  {
+    key: 'partial',
+    title: 'Partial',
+    value: ({ partial }) => partial,
+    text: ({ partial }) => count(partial),
+  },
+  {
+    key: 'footprint',
+    title: 'Memory',
+    value: ({ footprint }) => footprint,
+    text: ({ footprint }) => bytes(footprint),
+    hint: 'Bytes of its slabs',
+  },
+  {
+    key: 'used',
+    title: 'Used',
+    value: used,
+    text: (row) => (row.footprint === 0 ? '—' : percent(used(row))),
+    share: used,
+    hint: 'Live bytes of the memory that its slabs take',
+  },
+  {
+    key: 'unused',
+    title: 'Unused',
+    value: ({ footprint, liveBytes }) => footprint - liveBytes,
+    text: ({ footprint, liveBytes }) => bytes(footprint - liveBytes),
+    hint: 'Bytes of its slabs that no live object has',
+  },
+  { key: 'flags', title: 'Flags', value: ({ flags }) => flags, text: ({ flags }) => flags },
+];
+
 export function cachesPanel(onChoose: (cache: number) => void): Panel {
   const all = h('input', { type: 'checkbox' });
   const table = new DataTable<CacheFigures>({
     caption: 'Caches',
     extra: h('label', { class: 'check' }, all, 'Caches without slabs too'),
-    columns: [
-      { key: 'name', title: 'Cache', value: ({ name }) => name, text: ({ name }) => name },
-      {
-        key: 'size',
-        title: 'Size',
-        value: ({ size }) => size,
-        text: ({ size }) => count(size),
-        hint: 'Bytes of an object',
-      },
-      { key: 'live', title: 'Live', value: ({ live }) => live, text: ({ live }) => count(live) },
-      {
-        key: 'cached',
-        title: 'In sheaves',
-        value: ({ cached }) => cached,
-        text: ({ cached }) => count(cached),
-        hint: 'Objects in the sheaves of CPUs and in barns: neither live nor free',
-      },
-      {
-        key: 'free',
-        title: 'Free',
-        value: ({ free }) => free,
-        text: ({ free }) => count(free),
-        hint: 'Free objects in slabs',
-      },
-      { key: 'slabs', title: 'Slabs', value: ({ slabs }) => slabs, text: ({ slabs }) => count(slabs) },
-      {
-        key: 'partial',
-        title: 'Partial',
-        value: ({ partial }) => partial,
-        text: ({ partial }) => count(partial),
-      },
-      {
-        key: 'footprint',
-        title: 'Memory',
-        value: ({ footprint }) => footprint,
-        text: ({ footprint }) => bytes(footprint),
-        hint: 'Bytes of its slabs',
-      },
-      {
-        key: 'used',
-        title: 'Used',
-        value: used,
-        text: (row) => (row.footprint === 0 ? '—' : percent(used(row))),
-        share: used,
-        hint: 'Live bytes of the memory that its slabs take',
-      },
-      {
-        key: 'unused',
-        title: 'Unused',
-        value: ({ footprint, liveBytes }) => footprint - liveBytes,
-        text: ({ footprint, liveBytes }) => bytes(footprint - liveBytes),
-        hint: 'Bytes of its slabs that no live object has',
-      },
-      { key: 'flags', title: 'Flags', value: ({ flags }) => flags, text: ({ flags }) => flags },
-    ],
+    columns: CACHE_COLUMNS,
     order: { column: 'footprint', descending: true },
     key: ({ id }) => String(id),
     text: ({ name, flags }) => `${name} ${flags}`,
@@ -94,9 +100,6 @@ export function cachesPanel(onChoose: (cache: number) => void): Panel {
   all.addEventListener('change', () => last !== undefined && update(last));
   return { id: 'caches', title: 'Caches', element: table.element, update };
 }
-
-const used = ({ liveBytes, footprint }: CacheFigures): number =>
-  footprint === 0 ? 0 : liveBytes / footprint;
 
 /** Free memory by order: blocks of 2^order frames, as each node and zone has them. */
 export function buddyPanel(): Panel {

@@ -248,6 +248,7 @@ export class SlabPane {
 
 function stateKey(state: number): string {
   const name = stateName(state);
+  if (name === 'continued') return 'live';
   return name === 'live' || name === 'cached' || name === 'free' ? name : 'other';
 }
 

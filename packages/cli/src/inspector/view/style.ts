@@ -64,10 +64,9 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 10px; mar
 .tile .note { color: var(--muted); font-size: 12.5px; white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 
 .brand { font-weight: 700; letter-spacing: -.02em; color: var(--accent); font-size: 17px; }
-.main { display: grid; grid-template-columns: minmax(0, 1fr) 370px; grid-template-rows: auto 1fr; gap: 12px; margin-bottom: 12px; }
-.map-card { grid-column: 1; grid-row: 1; }
-.main .pane { grid-column: 2; grid-row: 1 / span 2; }
-.main .charts { grid-column: 1; grid-row: 2; margin: 0; align-content: start; }
+.main { display: grid; grid-template-columns: minmax(0, 1fr) 370px; gap: 12px; align-items: start; }
+.left { display: grid; grid-template-columns: minmax(0, 1fr); gap: 12px; }
+.main .pane { position: sticky; top: 12px; max-height: calc(100vh - 24px); overflow: auto; }
 .board { position: relative; touch-action: pan-y; }
 .board canvas { position: absolute; inset: 0; display: block; }
 .marks { cursor: crosshair; border-radius: 4px; }
@@ -104,7 +103,7 @@ header { display: flex; flex-wrap: wrap; align-items: center; gap: 8px 10px; mar
 .words-table td:last-child { padding: 0; }
 .words-table + p { margin-top: 4px; font-size: 12px; }
 
-.charts { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px; margin-bottom: 12px; }
+.charts { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); gap: 12px; }
 .chart { padding-bottom: 6px; }
 .plot-figures { display: flex; flex-wrap: wrap; gap: 0 14px; font-size: 12.5px; color: var(--muted); margin: 2px 0 6px; }
 .plot-figures b { color: var(--text); font-weight: 600; margin-left: 4px; }
@@ -166,8 +165,11 @@ td.bar > span { display: block; padding: 0 6px; border-radius: 3px; min-width: 6
 .sum strong { font-weight: 640; }
 
 @container (max-width: 1020px) {
-  .main { grid-template-columns: minmax(0, 1fr); grid-template-rows: none; }
-  .main .pane, .main .charts { grid-column: 1; grid-row: auto; }
+  .main { grid-template-columns: minmax(0, 1fr); }
+  .left { display: contents; }
+  .main .pane { position: static; max-height: none; order: 1; }
+  .map-card { order: 0; }
+  .charts, .tabs { order: 2; }
   .charts { grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); }
   .parts { margin-left: 0; }
 }

@@ -9,7 +9,7 @@ import { build } from 'esbuild';
 import { packages, root } from './workspace.mjs';
 
 const GOAL = 10_000; // bytes: what the design asks for
-const BUDGET = 60_000; // bytes: what it may be today, so that it does not grow unseen
+const BUDGET = 70_000; // bytes: what it may be today, so that it does not grow unseen
 const HEAP = "export { Heap } from 'modslab';";
 const [BEGIN, END] = ['<!-- sizes: npm run size -- --readme -->', '<!-- /sizes -->'];
 

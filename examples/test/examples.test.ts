@@ -24,6 +24,22 @@ describe('examples', { concurrency: 2 }, () => {
     assert.deepEqual(await run('two-threads.js'), ['hello, worker', '0 []']);
   });
 
+  test('find-a-leak.js: the report names the line that is never freed', async () => {
+    const lines = await run('find-a-leak.js');
+    assert.equal(lines.length, 1);
+    assert.match(
+      lines[0],
+      /^kmalloc-64: 100 objects, 6000 bytes more than before, allocated in openRequest .*:\d+\)$/,
+    );
+  });
+
+  test('find-an-overflow.js: the report names the byte, and who allocated the object', async () => {
+    const lines = await run('find-an-overflow.js');
+    assert.match(lines[0], /^EREDZONE kmalloc-\d+: (kmalloc|Right) Redzone: byte 3 of 3 is 0$/);
+    assert.match(lines[1], /^ {2}allocated in copyText .*find-an-overflow\.js:\d+:\d+\)$/);
+    assert.equal(lines[6], '6 reports, and the heap goes on: 0 problems');
+  });
+
   test('wasm-modules.js: two modules and JavaScript pass pointers', async () => {
     assert.deepEqual(await run('wasm-modules.js'), [
       '8008 bytes in the list',

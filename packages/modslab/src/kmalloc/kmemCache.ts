@@ -88,7 +88,7 @@ export interface CacheRequest {
 
 /** Whether a name is one that the heap gives its own caches: kmalloc's, of all kinds, and those of slob pages. */
 function isOwnName(name: string): boolean {
-  return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\\d+)?)-\d+$|^slob-pages(-dma)?(-reclaimable)?$/.test(name);
+  return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\d+)?)-\d+$|^slob-pages(-dma)?(-reclaimable)?$/.test(name);
 }
 
 /** Checks a request, with an error for anything that cannot be meant. */

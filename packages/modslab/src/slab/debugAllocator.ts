@@ -166,7 +166,8 @@ export class DebugAllocator extends DerivedSlabAllocator {
     this.startTrack(object, requested);
     for (const part of parts) part.activate?.(context, object, requested);
     this.account(object, 1, requested);
-    metadata.s[object.state] = ARMED;
+    // Others look at its bytes only once they see this: an atomic store, so that they see those first.
+    Atomics.store(metadata.s, object.state, ARMED);
   }
 
   /**
@@ -278,7 +279,7 @@ export class DebugAllocator extends DerivedSlabAllocator {
     u32[object.track + T_REQUESTED] = size;
     sealTrack(u32, object.track);
     if ((object.flags & SLAB.RED_ZONE) !== 0) redzone.activate?.(this.context, object, size);
-    this.metadata.s[object.state] = ARMED;
+    Atomics.store(this.metadata.s, object.state, ARMED);
     return true;
   }
 

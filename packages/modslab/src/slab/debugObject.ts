@@ -132,12 +132,14 @@ export function initializeSlab(metadata: Metadata, data: DataMemory, cache: numb
   const { m, layout } = metadata;
   const descriptor = cacheAt(layout, cache);
   const flags = m[descriptor + C_FLAGS];
-  if ((flags & (SLAB_DEBUG_ROOM | SLAB.POISON)) === 0) return;
+  if ((flags & (SLAB_DEBUG_ROOM | SLAB.POISON | SLAB.INIT_ON_FREE)) === 0) return;
   const { u8, u32 } = data.views();
   const start = head * 2 ** layout.pageShift;
   const end = start + m[descriptor + C_FRAMES] * 2 ** layout.pageShift;
   const first = start + (m[descriptor + C_LEFT] << GRANULE_SHIFT);
   const objects = m[descriptor + C_OBJECTS];
+  // Who frees an object fills it with zeros; so a new slab, of frames that others had, must be that way from the start.
+  if ((flags & SLAB.INIT_ON_FREE) !== 0) u8.fill(0, first, end);
   u8.fill(RED_INACTIVE, start, first);
   u8.fill(POISON_INUSE, first + objects * m[descriptor + C_STRIDE], end);
   for (let index = 0; index < objects; index++) {

@@ -138,9 +138,9 @@ function collectInSlab(frames: FrameAllocator, cache: number, head: number): num
       continue;
     }
     if (index < m[page + PAGE_FIRST_FREE]) m[page + PAGE_FIRST_FREE] = index;
-    collected += 1 + freeRest(s, states + index);
     if (isDebugged)
       makeInactive(metadata, frames.data, cache, addressOf(first + index * m[descriptor + C_GRANULES]));
+    collected += 1 + freeRest(s, states + index);
     s[states + index] = FREE;
   }
   if (others) setBit(m, layout.deferredBitmap, head);

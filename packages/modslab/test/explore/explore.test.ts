@@ -25,7 +25,7 @@ const named = (name: string): Scenario => {
 
 test('the explorer stops before every access but those of figures and of iterators', options, () => {
   const known =
-    /^(meminfo|counters|slabinfo|buddyinfo|pageWords|HeapImage\.|ownedSheaves|templates|stateWindows|usedFramesOf|Validator\.|VmArea\.|KmemCache\.liveObjects|Group\.|Heap\.|Kmalloc\.constructor)/;
+    /^(meminfo|counters|slabinfo|buddyinfo|pageWords|HeapImage\.|ownedSheaves|templates|stateWindows|usedFramesOf|Validator\.|VmArea\.|KmemCache\.liveObjects|Group\.|Heap\.|Kmalloc\.constructor|wordsOf|cpuRow)/;
   const { atomic, stops } = transform();
   assert.deepEqual(
     Object.keys(atomic).filter((name) => !known.test(name)),

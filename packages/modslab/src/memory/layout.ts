@@ -49,10 +49,10 @@
  *     10 state shift [C]
  *     11 granules per object [C]                             64      references [A]
  *                                                            65      merged into: cache and alias, or 0 [C]
- *                                                            72      slob: cache of its pages, or 0 [A]
  *                                                            66      granules before the first object [C]
  *                                                            67      an object's track, from its first byte, or 0 [C]
  *                                                            68 … 71 tracked: live, peak, bytes asked for, peak [A]
+ *                                                            72      slob: cache of its pages, or 0 [A]
  *
  * Group, 80 words and a *row*, one word a CPU: see slab/charge.ts and slab/groupTable.ts.
  *      0 state [A]                     3 name length in bytes [C]    48 … 79 name, UTF-8 [C]
@@ -101,8 +101,6 @@ export const H_WAITERS = 15;
 export const H_REPORTS = 16;
 /** 1: caches that can share the slabs of kmalloc's do. */
 export const H_MERGE = 20;
-/** 1: caches that can lie in slob pages do (slab/slob.ts). */
-export const H_SLOB = 21;
 /** Slab debugging (slab/debugOption.ts). */
 export const H_DEBUG_LENGTH = 64;
 /** Debug flags of large objects of kmalloc, which are in no cache. */
@@ -126,6 +124,8 @@ export const H_KFENCE_OBJECTS = 78;
 export const H_SITE_SEED = 79;
 export const H_DEBUG_TEXT = 96;
 export const DEBUG_TEXT_BYTES = 512;
+/** 1: caches that can lie in slob pages do (slab/slob.ts). */
+export const H_SLOB = 21;
 /** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
 export const H_TRACE_PLACE = 40;
 /** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */
@@ -203,8 +203,6 @@ export const C_NAME = 32;
 export const NAME_BYTES = 128;
 export const C_REFERENCES = 64;
 export const C_MERGED = 65;
-/** The cache whose slabs the objects lie in, if they lie in slob pages (slab/granules.ts); 0: not yet any, or its own. */
-export const C_SLOB_PAGES = 72;
 /** What debugging adds to an object (slab/objectLayout.ts). */
 export const C_LEFT = 66;
 export const C_TRACK = 67;
@@ -212,6 +210,8 @@ export const C_TRACKED_LIVE = 68;
 export const C_TRACKED_PEAK = 69;
 export const C_TRACKED_BYTES = 70;
 export const C_TRACKED_BYTES_PEAK = 71;
+/** The cache whose slabs the objects lie in, if they lie in slob pages (slab/granules.ts); 0: not yet any, or its own. */
+export const C_SLOB_PAGES = 72;
 
 /** Longest template of bytes that a cache may be created with. */
 export const TEMPLATE_BYTES_MAX: number = 1 << 16;

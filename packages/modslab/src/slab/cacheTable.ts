@@ -109,9 +109,6 @@ export interface CacheAllocator {
   free(cache: number, address: Address): void;
 }
 
-/** The highest number of a cache that can have its objects in slob pages, where they name it in a byte. */
-const SLOB_CACHE_MAX = 255;
-
 /** What slab debugging does for large objects: runs of frames that begin at `head`. */
 export interface LargeDebugging {
   readonly flags: number;
@@ -136,6 +133,9 @@ export interface DebugCacheAllocator extends CacheAllocator {
   releaseStale(): void;
   explain(error: unknown): void;
 }
+
+/** The highest number of a cache that can have its objects in slob pages, where they name it in a byte. */
+const SLOB_CACHE_MAX = 255;
 
 /** The descriptors of a heap, as one CPU works on them. */
 export class CacheTable {

@@ -94,9 +94,6 @@ export const SLAB_SINGLE_FRAME: number = 1 << 23;
 /** In a descriptor: its objects lie in pages that caches share (slab/slob.ts). */
 export const SLAB_SLOB: number = 1 << 24;
 
-/** Caches whose objects never pass through sheaves: those of groups, and those with debug derivations. */
-export const SLAB_NO_SHEAVES: number = SLAB.ACCOUNT | SLAB_DEBUG | SLAB_SLOB;
-
 /** Flags whose derivations this version has. The others are refused, so that nobody relies on what is not there. */
 export const SLAB_SUPPORTED: number =
   SLAB.HWCACHE_ALIGN |

@@ -107,7 +107,7 @@ import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { giveUpCache } from './destroy.ts';
-import { SLAB_LOCAL_PAGES, SLAB_NO_SHEAVES } from './flags.ts';
+import { SLAB, SLAB_DEBUG, SLAB_LOCAL_PAGES, SLAB_SLOB } from './flags.ts';
 import { checkObject } from './object.ts';
 import type {
   Address,
@@ -141,6 +141,8 @@ const SPARES_MAX: number = LAST_SPARE - FIRST_SPARE + 1;
 const SPARE_BYTES: number = 2 ** 16;
 /** But no more than this share of a small heap: 1/256, a cache. */
 const SPARE_SHARE_SHIFT = 8;
+/** Flags of caches whose objects never pass through sheaves. */
+const NO_SHEAVES: number = SLAB.ACCOUNT | SLAB_SLOB | SLAB_DEBUG;
 /** From one object of a sheaf to the next. */
 const PAIR: number = 1 << PAIR_SHIFT;
 /** The top of a sheaf that is full and empty at once: that of caches which this CPU does not use. */
@@ -616,14 +618,14 @@ export class Sheaves implements SlabAllocator {
 
   /**
    * Fills in this CPU's hot words of a cache at its first use. False if the pool has no sheaf left, or if the cache is a
-   * charged one, one with slab debugging, or in pages that caches share: their objects never pass through sheaves.
+   * charged one, in pages that caches share, or one with slab debugging: their objects never pass through sheaves.
    */
   open(cache: number): boolean {
     const { hot, m } = this;
     const slot = cache << HOT_SHIFT;
     if (hot[slot | LIMIT] !== 0) return true;
     const descriptor = cacheAt(this.metadata.layout, cache);
-    if ((m[descriptor + C_FLAGS] & SLAB_NO_SHEAVES) !== 0) return false;
+    if ((m[descriptor + C_FLAGS] & NO_SHEAVES) !== 0) return false;
     killPoint('sheaf.opening');
     const main = this.claimSheaf(cache);
     if (main === 0) return false;

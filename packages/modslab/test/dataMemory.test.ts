@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { GFP, Heap, type HeapMemory, type HeapOptions } from 'modslab';
+import { H_FRAMES } from '#src/memory/layout.js';
 import {
   assertFilled,
   assertSound,
@@ -13,6 +14,7 @@ import {
   thrownBy,
   wrong,
 } from './support/heap.js';
+import { internalsOf } from './support/internals.js';
 
 const WASM_PAGE = 64 * KIB;
 const wasm = (pages: number, most: number, shared: boolean): HeapMemory =>
@@ -208,4 +210,23 @@ test('frame by frame, whatever the number of frames, objects never share a state
     assertSound(heap);
     assert.equal(heap.meminfo().live, 0);
   }
+});
+
+test('a buffer that is still the one before another thread grew the memory is looked at again', () => {
+  const memory = new WebAssembly.Memory({ initial: 16, maximum: 64, shared: true });
+  const heap = Heap.create({ memory });
+  const { m, layout } = internalsOf(heap).metadata;
+  // As V8 has it until the thread comes to an interrupt.
+  const real = Object.getOwnPropertyDescriptor(WebAssembly.Memory.prototype, 'buffer')?.get;
+  let seen = memory.buffer;
+  Object.defineProperty(memory, 'buffer', { get: () => seen });
+  memory.grow = (pages) => {
+    const before = WebAssembly.Memory.prototype.grow.call(memory, pages);
+    seen = real?.call(memory);
+    return before;
+  };
+  WebAssembly.Memory.prototype.grow.call(memory, 16);
+  m[H_FRAMES] = (32 * 65_536) / 2 ** layout.pageShift;
+  assert.equal(heap.u8.length, 32 * 65_536);
+  assertSound(heap);
 });

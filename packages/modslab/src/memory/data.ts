@@ -113,7 +113,7 @@ export class DataMemory {
     this.canDetach = isWasmMemory(memory) && !isShared(memory.buffer);
     this.metadata = metadata;
     this.seenFrames = metadata.m[H_FRAMES];
-    this.current = makeViews(this.buffer);
+    this.current = makeViews(this.bufferOf(this.seenFrames));
     if (this.current.u8.length < this.seenFrames * 2 ** metadata.layout.pageShift) {
       throw new SlabError('EINVAL', 'the memory is smaller than the heap that it is said to hold');
     }
@@ -128,10 +128,22 @@ export class DataMemory {
   views(): Views {
     const frames = this.metadata.m[H_FRAMES];
     if (frames !== this.seenFrames || (this.canDetach && this.buffer !== this.current.u8.buffer)) {
-      this.seenFrames = frames;
-      this.current = makeViews(this.buffer);
+      this.current = makeViews(this.bufferOf(frames));
+      const isWhole = this.current.u8.length >= frames * 2 ** this.metadata.layout.pageShift;
+      if (isWhole) this.seenFrames = frames;
     }
     return this.current;
+  }
+
+  /**
+   * The buffer, at least `frames` frames long. A shared `WebAssembly.Memory` that another thread has grown still has its old
+   * buffer in V8 until this thread comes to an interrupt; growing it by nothing makes it look.
+   */
+  private bufferOf(frames: number): ArrayBufferLike {
+    const { memory } = this;
+    const bytes = frames * 2 ** this.metadata.layout.pageShift;
+    if (isWasmMemory(memory) && !this.canDetach && memory.buffer.byteLength < bytes) memory.grow(0);
+    return this.buffer;
   }
 
   /** Raises the heap's end to at least `frames`; false if the memory cannot grow so far. Atomics: a few. */

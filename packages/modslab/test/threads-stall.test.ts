@@ -16,7 +16,7 @@ import { skipUnlessChecked } from './support/killpoints.ts';
 import { STALL_POINTS, Stalls } from './support/stalls.ts';
 import { LIMIT } from './support/thread.ts';
 
-const OPS = 10_000;
+const OPS = 4000;
 const options = { ...LIMIT, skip: skipUnlessChecked };
 
 test('a worker stopped for good at any kill point holds nobody up, and is reaped', options, async () => {

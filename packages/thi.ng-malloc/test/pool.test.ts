@@ -266,7 +266,8 @@ describe("the original README's example in a heap of 64 KiB", () => {
     test(name, () => {
       const pool = new MemPool({ buf: buffer(), start: 8, compact: true, split: true, minSplit: 16 });
       const { total, available } = pool.stats();
-      assert.ok(total === 0x10000 && available > 0.9 * total);
+      // But for the frame at address 0.
+      assert.ok(total > 0.98 * 0x10000 && available === total);
       let ptr = pool.malloc(16);
       assert.ok(ptr >= 8 && ptr % 8 === 0);
       let vec = pool.mallocAs('f64', 4);

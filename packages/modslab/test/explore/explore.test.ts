@@ -43,13 +43,9 @@ test('the machine sees every write: what it takes back leaves the memory as it w
 });
 
 const killedAt: Set<string> = new Set();
-exploreAll(
-  [
-    { preemptions: 1, kills: 0 },
-    { preemptions: 0, kills: 1 },
-  ],
-  killedAt,
-);
+exploreAll([{ preemptions: 1, kills: 0 }], killedAt);
+// The soak has kills in the long ones too; what they kill at, shorter ones do.
+exploreAll([{ preemptions: 0, kills: 1 }], killedAt, ({ long }) => long !== true);
 exploreAll([{ preemptions: 2, kills: 0 }], killedAt, ({ small }) => small === true);
 
 test(

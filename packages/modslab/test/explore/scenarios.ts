@@ -28,6 +28,8 @@ export interface Scenario {
   readonly mayFail?: boolean;
   /** Its space within two preemptions is small: explored in `npm test`, not only in the soak. */
   readonly small?: boolean;
+  /** Takes minutes with a kill. */
+  readonly long?: boolean;
   /** Kills that make sense: 2 where the reaper itself is to die. */
   readonly kills?: number;
   /** CPUs that are not killed. */
@@ -536,6 +538,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     name: 'growth, large objects and reap',
+    long: true,
     world: { frames: 4, maxFrames: 14 },
     programs: [
       [alloc(LARGE), free(), alloc()],

@@ -6,33 +6,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Heap } from 'modslab';
-import { assertAlone, assertSound } from './support/accounts.ts';
-import { counter, createShared, isValueOf, KEYS, type Shared, TOTAL } from './support/collections.ts';
+import { assertAlone } from './support/accounts.ts';
+import { assertFreed, assertWhole, counter, createShared, TOTAL } from './support/collections.ts';
 import { boardFor } from './support/rounds.ts';
 import { Crew, LIMIT } from './support/thread.ts';
 
 const MIB = 2 ** 20;
 const options = { size: MIB, maxSize: 32 * MIB, pageSize: 8192, cpus: 10 };
-
-function assertWhole({ map }: Shared): void {
-  let others = 0;
-  for (const [key, value] of map.entries()) {
-    const [name, text] = [key, value].map((bytes) => new TextDecoder().decode(bytes));
-    if (name.startsWith('k')) assert.ok(isValueOf(name, text), `${name}: ${text.slice(0, 80)}`);
-    else others++;
-  }
-  assert.ok(others >= 1);
-  assert.ok([...map.entries()].length <= KEYS + others);
-}
-
-function assertFreed(heap: Heap, { map, vector }: Shared): void {
-  map.destroy();
-  vector.destroy();
-  heap.shrink();
-  const { live, footprint } = heap.meminfo();
-  assert.deepEqual([live, footprint], [0, 0]);
-  assertSound(heap, 'in the end');
-}
 
 test('four threads: counters are exact, values are whole, nothing is lost', LIMIT, async () => {
   const heap = Heap.create(options);

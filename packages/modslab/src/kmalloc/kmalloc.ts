@@ -3,7 +3,8 @@
  *
  * A size finds its cache by one table lookup, an address finds it in its page descriptor (`virtToPage`): so `kfree`
  * needs no size, and an object carries no header. Above the largest class, whole pages: a run of frames whose
- * descriptor says LARGE; so too for a smaller size whose slabs want more adjacent frames than are free. The fast paths, below, fit on one screen; all else is slow path.
+ * descriptor says LARGE; so too for a smaller size whose slabs want more adjacent frames than are free. The fast paths,
+ * below, fit on one screen; all else is slow path.
  *
  * | killed here                                           | ⇒ reap does this                          |
  * |-------------------------------------------------------|-------------------------------------------|
@@ -297,8 +298,7 @@ export class Kmalloc {
     const moved = this.allocateBeside(address, size, gfp & ~GFP.ZERO);
     if (moved === 0) return size <= old ? address : 0;
     copy(this.data, moved, address, Math.min(old, size));
-    if ((gfp & GFP.ZERO) !== 0 && size > old)
-      this.data.views().u8.fill(0, moved + old, moved + this.ksize(moved));
+    if ((gfp & GFP.ZERO) !== 0 && size > old) zero(this.data, moved + old, this.ksize(moved) - old);
     this.kfree(address);
     return moved;
   }
@@ -309,7 +309,7 @@ export class Kmalloc {
     const run = this.m[pageAt(this.metadata.layout, head) + PAGE_RUN];
     if (this.pagesFor(size) * 2 <= run || this.table.debugAllocator?.large.resize(head, size) !== true)
       return false;
-    if ((gfp & GFP.ZERO) !== 0 && size > old) this.data.views().u8.fill(0, address + old, address + size);
+    if ((gfp & GFP.ZERO) !== 0 && size > old) zero(this.data, address + old, size - old);
     return true;
   }
 
@@ -338,7 +338,7 @@ export class Kmalloc {
   /** `kfree`, after zeros have been written over the object. */
   kfreeSensitive(address: Address): void {
     this.sheaves.enterSlowPath();
-    if (address !== 0) this.data.views().u8.fill(0, address, address + this.ksize(address));
+    if (address !== 0) zero(this.data, address, this.ksize(address));
     this.kfree(address);
   }
 

@@ -1,7 +1,9 @@
 /** What the workers of threads-collections do: random calls on one map and one vector, everything that they read checked. */
 
+import assert from 'node:assert/strict';
 import type { Heap } from 'modslab';
 import { SharedMap, SharedVector } from 'modslab/collections';
+import { assertSound } from './accounts.ts';
 import { jitter } from './killpoints.ts';
 import { Random } from './random.ts';
 import { numberOf, type Scenarios, type Task } from './task.ts';
@@ -16,6 +18,26 @@ export const valueFor = (key: string, n: number): string => `${key}:`.repeat(1 +
 /** Whether `value` may be a value of the key. */
 export const isValueOf = (key: string, value: string): boolean =>
   value.length > 0 && value === `${key}:`.repeat(value.length / (key.length + 1));
+
+export function assertWhole({ map }: Shared): void {
+  let others = 0;
+  for (const [key, value] of map.entries()) {
+    const [name, text] = [key, value].map((bytes) => new TextDecoder().decode(bytes));
+    if (name.startsWith('k')) assert.ok(isValueOf(name, text), `${name}: ${text.slice(0, 80)}`);
+    else others++;
+  }
+  assert.ok(others >= 1);
+  assert.ok([...map.entries()].length <= KEYS + others);
+}
+
+export function assertFreed(heap: Heap, { map, vector }: Shared): void {
+  map.destroy();
+  vector.destroy();
+  heap.shrink();
+  const { live, footprint } = heap.meminfo();
+  assert.deepEqual([live, footprint], [0, 0]);
+  assertSound(heap, 'in the end');
+}
 
 function checked(map: SharedMap, key: string): void {
   const value = map.getString(key);

@@ -234,6 +234,42 @@ const operation = fc.oneof(
   fc.record({ what: fc.constant('all' as const) }),
 );
 
+/** Lets something happen just after `heap` has looked at the CPU slots for the nth time. */
+function afterLook(heap: Heap, nth: number, then: () => void): void {
+  const look = heap.cpus.bind(heap);
+  let looks = 0;
+  heap.cpus = () => {
+    const infos = look();
+    if (++looks === nth) then();
+    return infos;
+  };
+}
+
+test('a thread that attaches and opens while another recovers is not taken for dead', () => {
+  const heap = smallHeap();
+  const map = SharedMap.create(heap, { threads: 4 });
+  let theirs: SharedMap | undefined;
+  afterLook(heap, 1, () => {
+    theirs = SharedMap.open(Heap.attach(heap.handle), map.handle);
+  });
+  assert.equal(map.recover(), 0);
+  thrownBy('EBUSY', () => map.destroy());
+  theirs?.close();
+  map.destroy();
+});
+
+test('a thread that attaches and opens while another opens keeps its record', () => {
+  const heap = smallHeap();
+  const map = SharedMap.create(heap, { threads: 2 });
+  const dead = Heap.attach(heap.handle);
+  SharedMap.open(dead, map.handle);
+  heap.reap(dead.cpu);
+  const second = Heap.attach(heap.handle);
+  // Whose records are free, and who is alive: in between, another takes the dead one's.
+  afterLook(second, 2, () => SharedMap.open(Heap.attach(heap.handle), map.handle));
+  thrownBy('ENOCPU', () => SharedMap.open(second, map.handle));
+});
+
 test('model: random calls through two handles do what a Map does', () => {
   const heap = smallHeap();
   const other = Heap.attach(heap.handle);

@@ -8,8 +8,9 @@ import { test } from 'node:test';
 import { Heap } from 'modslab';
 import { assertAlone } from './support/accounts.ts';
 import { assertFreed, assertWhole, counter, createShared, TOTAL } from './support/collections.ts';
+import { killAtRandom } from './support/collectionsKilled.ts';
 import { boardFor } from './support/rounds.ts';
-import { Crew, LIMIT } from './support/thread.ts';
+import { Crew, LIMIT, skipUnlessDeathIsTold } from './support/thread.ts';
 
 const MIB = 2 ** 20;
 const options = { size: MIB, maxSize: 32 * MIB, pageSize: 8192, cpus: 10 };
@@ -34,3 +35,12 @@ test('four threads: counters are exact, values are whole, nothing is lost', LIMI
   assertWhole(shared);
   assertFreed(heap, shared);
 });
+
+test(
+  'threads killed at random: whoever is left goes on, and all memory comes back',
+  {
+    ...LIMIT,
+    skip: skipUnlessDeathIsTold,
+  },
+  () => killAtRandom(7),
+);

@@ -23,7 +23,8 @@
  * the node's deletion was not its own, and clears `burying`.
  *
  * **Dead threads.** An owner is dead when its CPU slot is offline or has another generation: the heap's reap says so, nothing
- * is guessed. Whoever opens the collection, or has a list that will not become shorter, takes over the records of the dead, by
+ * is guessed. Who stands in a record has attached before it came there, and never comes back once it is dead: so the record is
+ * read first, and then the CPU slots. Whoever opens the collection, or has a list that will not become shorter, takes over the records of the dead, by
  * compare-and-swap of `owner`, does what the table says, and leaves the record, perhaps with a list, for the next thread.
  * Each step may be done again, so a thread killed in a recovery is recovered like any.
  *
@@ -185,7 +186,7 @@ export class Hazards {
     for (let i = 0; i < this.count; i++) {
       const record = this.record(i);
       const owner = this.load(record + OWNER);
-      if (owner === 0 || alive.has(owner)) continue;
+      if (owner === 0 || alive.has(owner) || !this.isDead(owner)) continue;
       if (!this.swap(record + OWNER, owner, this.load(this.own + OWNER))) continue;
       killPoint('hazards.recovering');
       this.settle(record);
@@ -239,6 +240,11 @@ export class Hazards {
     return new Set(online.map(({ cpu, generation }) => ownerOf(cpu, generation)));
   }
 
+  /** Whether an owner that stands in a record has died. Looked at only now: it may have attached since others were. */
+  private isDead(owner: number): boolean {
+    return !this.living().has(owner);
+  }
+
   private take(): void {
     const { cpu } = this.heap;
     const info = this.heap.cpus().find((each) => each.cpu === cpu);
@@ -251,7 +257,7 @@ export class Hazards {
     const alive = this.living();
     for (let i = 0; i < this.count; i++) {
       const owner = this.load(this.record(i) + OWNER);
-      if (alive.has(owner) || !this.swap(this.record(i) + OWNER, owner, me)) continue;
+      if (alive.has(owner) || !this.isDead(owner) || !this.swap(this.record(i) + OWNER, owner, me)) continue;
       this.own = this.record(i);
       this.settle(this.own);
       return;

@@ -6,8 +6,9 @@
  * or a share of them, `-- 1/4 … 4/4`, for several processes side by side.
  *
  * First the explorer on the mutant's modules: the scenarios that the mutant names, with a kill, with preemptions, with
- * both; then all the others, with a kill or with preemptions. What that does not find goes to the mutant's test files, run on a copy of the package with the mutant
- * built into it. Prints what caught each; ends with 1 if one survives.
+ * both; then all the others, with a kill or with preemptions; all that briefly, and then at length. What that does not
+ * find goes to the mutant's test files, run on a copy of the package with the mutant built into it. Prints what caught
+ * each; ends with 1 if one survives.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -27,8 +28,8 @@ const ROUNDS: readonly Bounds[] = [
   { preemptions: 2, kills: 0 },
   { preemptions: 1, kills: 1 },
 ];
-/** Milliseconds that one scenario may take for one mutant. */
-const SCENARIO_MS = 60_000;
+/** Milliseconds that one scenario may take for one mutant: most are caught soon in one of the rounds, some late. */
+const SCENARIO_MS: readonly number[] = [4_000, 60_000];
 
 function mutated({ file, text, by }: Mutant): string {
   return readFileSync(join(packageRoot, 'src', file), 'utf8').replace(text, () => by);
@@ -40,31 +41,48 @@ function ordered({ scenarios: named = [] }: Mutant): Scenario[][] {
   return [first, scenarios.filter((scenario) => !first.includes(scenario))];
 }
 
-function exploreMutant(modules: Modules, scenario: Scenario, round: Bounds): string | undefined {
+/** What one exploration finds; `done` has those that came to their end and found nothing. */
+function exploreMutant(
+  modules: Modules,
+  scenario: Scenario,
+  round: Bounds,
+  timeMax: number,
+  done: Set<string>,
+): string | undefined {
   const bounds = boundsFor(scenario, round);
-  const found = (what: string): string =>
-    `explorer: ${scenario.name} (${bounds.preemptions} preemptions, ${bounds.kills} kills): ${what.split('\n')[0]}`;
+  const title = `${scenario.name} (${bounds.preemptions} preemptions, ${bounds.kills} kills)`;
+  if (done.has(title)) return undefined;
   try {
-    const { violation } = new Explorer(modules, scenario, { bounds, timeMax: SCENARIO_MS }).explore();
-    return violation === undefined ? undefined : found(violation);
+    const { violation, complete } = new Explorer(modules, scenario, { bounds, timeMax }).explore();
+    if (complete) done.add(title);
+    return violation === undefined ? undefined : `explorer: ${title}: ${violation.split('\n')[0]}`;
   } catch (error) {
-    return found(`set-up fails: ${String(error)}`);
+    return `explorer: ${title}: set-up fails: ${String(error)}`;
   }
+}
+
+function exploredFor(modules: Modules, mutant: Mutant, ms: number, done: Set<string>): string | undefined {
+  for (const [i, some] of ordered(mutant).entries()) {
+    for (const round of i === 0 ? ROUNDS : ROUNDS.slice(0, 2)) {
+      for (const scenario of some) {
+        const caught = exploreMutant(modules, scenario, round, ms, done);
+        if (caught !== undefined) return caught;
+      }
+    }
+    // Tests that were named are cheaper than all the other scenarios.
+    if (mutant.tests !== undefined) return undefined;
+  }
+  return undefined;
 }
 
 async function explored(mutant: Mutant): Promise<string | undefined> {
   const { folder } = transform({ file: mutant.file, text: mutated(mutant) });
   try {
     const modules = await loadModules(folder);
-    for (const [i, some] of ordered(mutant).entries()) {
-      for (const round of i === 0 ? ROUNDS : ROUNDS.slice(0, 2)) {
-        for (const scenario of some) {
-          const caught = exploreMutant(modules, scenario, round);
-          if (caught !== undefined) return caught;
-        }
-      }
-      // Tests that were named are cheaper than all the other scenarios.
-      if (mutant.tests !== undefined) return undefined;
+    const done = new Set<string>();
+    for (const ms of SCENARIO_MS) {
+      const caught = exploredFor(modules, mutant, ms, done);
+      if (caught !== undefined) return caught;
     }
     return undefined;
   } finally {

@@ -6,7 +6,7 @@
  * or a share of them, `-- 1/4 … 4/4`, for several processes side by side.
  *
  * First the explorer on the mutant's modules: the scenarios that the mutant names, with a kill, with preemptions, with
- * both; then all the others, with a kill or with preemptions; all that briefly, and then at length. What that does not
+ * both, briefly and then at length; then all the others, with a kill or with preemptions. What that does not
  * find goes to the mutant's test files, run on a copy of the package with the mutant built into it. Prints what caught
  * each; ends with 1 if one survives.
  */
@@ -61,16 +61,20 @@ function exploreMutant(
   }
 }
 
-function exploredFor(modules: Modules, mutant: Mutant, ms: number, done: Set<string>): string | undefined {
-  for (const [i, some] of ordered(mutant).entries()) {
-    for (const round of i === 0 ? ROUNDS : ROUNDS.slice(0, 2)) {
+/** Explores scenarios in all these rounds, briefly, and then at length. */
+function exploreAll(
+  modules: Modules,
+  some: readonly Scenario[],
+  rounds: readonly Bounds[],
+): string | undefined {
+  const done = new Set<string>();
+  for (const ms of SCENARIO_MS) {
+    for (const round of rounds) {
       for (const scenario of some) {
         const caught = exploreMutant(modules, scenario, round, ms, done);
         if (caught !== undefined) return caught;
       }
     }
-    // Tests that were named are cheaper than all the other scenarios.
-    if (mutant.tests !== undefined) return undefined;
   }
   return undefined;
 }
@@ -79,12 +83,11 @@ async function explored(mutant: Mutant): Promise<string | undefined> {
   const { folder } = transform({ file: mutant.file, text: mutated(mutant) });
   try {
     const modules = await loadModules(folder);
-    const done = new Set<string>();
-    for (const ms of SCENARIO_MS) {
-      const caught = exploredFor(modules, mutant, ms, done);
-      if (caught !== undefined) return caught;
-    }
-    return undefined;
+    const [named, others] = ordered(mutant);
+    const caught = exploreAll(modules, named, ROUNDS);
+    // Tests that were named are cheaper than all the other scenarios.
+    if (caught !== undefined || mutant.tests !== undefined) return caught;
+    return exploreAll(modules, others, ROUNDS.slice(0, 2));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -14,9 +14,8 @@ import { spawn } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { connect } from '@modslab/cli/expose';
-import { Heap } from 'modslab';
 import { readView, ViewReader } from 'modslab/inspect';
-import { SEED, xorshift32 } from './random.ts';
+import { fullHeap } from './fullHeap.ts';
 
 const ROUNDS = 7;
 const PAGE_MS = 500;
@@ -84,25 +83,6 @@ async function replays(rounds: number): Promise<void> {
   }
 }
 
-/** A full heap of which 3 objects in 10 have been freed. */
-function fullHeap(size: number): Heap {
-  const heap = Heap.create({ size, maxSize: size, shared: true, cpus: 8 });
-  let state = SEED;
-  const below = (n: number): number => {
-    state = xorshift32(state);
-    return (state >>> 0) % n;
-  };
-  const live: number[] = [];
-  for (;;) {
-    const bytes = below(10) < 9 ? 16 + below(500) : 1024 + below(7000);
-    const address = heap.kmalloc(bytes);
-    if (address === 0) break;
-    live.push(address);
-  }
-  for (const address of live) if (below(10) < 3) heap.kfree(address);
-  return heap;
-}
-
 /** The least of several times, in milliseconds. */
 function least(act: () => unknown): number {
   let best = Number.POSITIVE_INFINITY;
@@ -119,7 +99,7 @@ function snapshots(): void {
     '\n| heap | snapshot | taking it, ms | reading it, ms | its frames, ms |\n|---|--:|--:|--:|--:|',
   );
   for (const mib of [16, 128, 1024]) {
-    const heap = fullHeap(mib * 2 ** 20);
+    const { heap } = fullHeap(mib * 2 ** 20);
     const bytes = heap.snapshot({ data: false });
     const reader = new ViewReader();
     const { view } = readView(bytes);

@@ -18,6 +18,7 @@ import { boxOf, cellAt, cellsOf, clamped, gridOf, indexAt, zoomed } from '#src/i
 import { History, sampleOf, thin } from '#src/inspector/model/history.js';
 import { leakRows } from '#src/inspector/model/leaks.js';
 import { kept, type Moment, momentOf, scattered, unused } from '#src/inspector/model/moment.js';
+import { rasterOf } from '#src/inspector/model/raster.js';
 import { matches, nextOrder, sorted } from '#src/inspector/model/rows.js';
 import { random } from '../helpers.ts';
 
@@ -77,6 +78,31 @@ describe('grid', () => {
     for (let i = 0; i < 12; i++) window = zoomed(window, 2, 300, 10, 1010);
     assert.deepEqual(window, { first: 10, count: 1000 });
     assert.deepEqual(clamped({ first: 990, count: 100 }, 10, 1010), { first: 910, count: 100 });
+  });
+});
+
+describe('raster', () => {
+  test('a pixel has the colour of its cell, or none where a gap is, at any ratio', () => {
+    for (const ratio of [1, 1.5, 2]) {
+      const grid = gridOf(0, 1000, 320, 170);
+      const colorOf = (cell: number): [number, number, number] => [cell >> 8, cell & 255, 7];
+      const { width, height, pixels } = rasterOf(grid, ratio, colorOf, (cell) => ({
+        right: cell % 2,
+        below: 1,
+      }));
+      assert.deepEqual([width, height], [grid.width * ratio, grid.height * ratio]);
+      const at = (x: number, y: number): number[] => [
+        ...pixels.subarray(4 * (y * width + x), 4 * (y * width + x) + 4),
+      ];
+      for (let cell = 0; cell < cellsOf(grid); cell++) {
+        const box = boxOf(grid, cell);
+        const [left, top] = [Math.round(box.x * ratio), Math.round(box.y * ratio)];
+        const right = Math.round((box.x + box.width) * ratio) - 1;
+        assert.deepEqual(at(left, top), [...colorOf(cell), 255]);
+        assert.deepEqual(at(right, top), cell % 2 === 1 ? [0, 0, 0, 0] : [...colorOf(cell), 255]);
+        assert.deepEqual(at(left, Math.round((box.y + box.height) * ratio) - 1), [0, 0, 0, 0]);
+      }
+    }
   });
 });
 

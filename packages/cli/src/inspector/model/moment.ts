@@ -8,7 +8,6 @@ import {
   type HeapView,
   readView,
   type SheafRow,
-  type SnapshotInfo,
 } from 'modslab/inspect';
 
 export interface Moment {
@@ -27,13 +26,9 @@ export interface Moment {
   readonly snapshot: (() => Uint8Array) | undefined;
 }
 
-/** Computes a moment of a snapshot. `read`: as a `ViewReader` does, if the last one is not needed any more. Throws what `Heap.restore` throws of damaged bytes. Cost: O(what is in the heap). */
-export function momentOf(
-  snapshot: Uint8Array,
-  label: (time: number) => string = () => '',
-  read: (snapshot: Uint8Array) => { view: HeapView; info: SnapshotInfo } = readView,
-): Moment {
-  const { view, info } = read(snapshot);
+/** Computes a moment of a snapshot. Throws what `Heap.restore` throws of damaged bytes. Cost: O(what is in the heap). */
+export function momentOf(snapshot: Uint8Array, label: (time: number) => string = () => ''): Moment {
+  const { view, info } = readView(snapshot);
   return momentOfView(view, info.time, label(info.time), () => snapshot);
 }
 

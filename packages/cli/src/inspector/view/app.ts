@@ -12,7 +12,7 @@ import { type ColorBy, type Coloring, DARK, LIGHT, Ranking } from '../model/colo
 import type { Comparison } from '../model/compare.ts';
 import { bytes, clock, count, percent } from '../model/format.ts';
 import { History, sampleOf } from '../model/history.ts';
-import { kept, type Moment, momentOf, scattered, unused } from '../model/moment.ts';
+import { kept, type Moment, momentOf, momentOfView, scattered, unused } from '../model/moment.ts';
 import { Scrubber } from '../model/scrubber.ts';
 import { type HeapSource, heapSource } from '../model/source.ts';
 import { ComparePanel } from './comparePanel.ts';
@@ -351,7 +351,12 @@ class App implements Inspector {
     let delay = RETRY_MS;
     try {
       const snapshot = await this.source.snapshot();
-      const moment = momentOf(snapshot, clock, (bytes) => this.reader.read(bytes));
+      // In steps, so that the page goes on in between.
+      await pause();
+      const { view, info } = this.reader.read(snapshot);
+      await pause();
+      const moment = momentOfView(view, info.time, clock(info.time), () => snapshot);
+      await pause();
       if (!this.isPaused || this.moment === undefined) this.show(moment);
       this.banner.hidden = true;
       if (!this.isPaused)

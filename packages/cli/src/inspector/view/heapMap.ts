@@ -6,7 +6,7 @@
  * or reached with the arrow keys; the table of frames says all of it without the canvas.
  */
 import { FRAME, FRAME_FLAG, FRAME_NAMES, type FrameTable } from 'modslab/inspect';
-import { blendAll, type Coloring, css, filled, meanColor, mix, paintOf } from '../model/colors.ts';
+import { blendAll, type Coloring, css, filled, meanColor, mix, paintOf, type Rgb } from '../model/colors.ts';
 import { address, count, percent, word } from '../model/format.ts';
 import {
   boxOf,
@@ -20,6 +20,7 @@ import {
   zoomed,
 } from '../model/grid.ts';
 import type { Moment } from '../model/moment.ts';
+import { rasterOf } from '../model/raster.ts';
 import { atNextFrame, fitCanvas, h, newId, setText } from './dom.ts';
 
 /** Pixels of the addresses at the left of the lines, and of the strip. */
@@ -33,6 +34,8 @@ const HEIGHT_MAX = 520;
 const PARTS_HEIGHT = 9;
 const ZOOM_STEP = 2;
 const DIMMED = 0.8;
+/** How strongly cached objects have their frame's colour. */
+const CACHED_FILL = 0.45;
 
 export interface MapHooks {
   /** A frame was selected; -1: none. */
@@ -158,8 +161,10 @@ export class HeapMap {
     const context = fitCanvas(this.canvas, width, this.grid.height);
     this.drawAddresses(context, moment.frames.pageSize);
     context.translate(GUTTER, 0);
-    const cells = cellsOf(this.grid);
-    for (let cell = 0; cell < cells; cell++) this.drawCell(context, cell, moment.frames, coloring);
+    if (this.hasParts) {
+      const cells = cellsOf(this.grid);
+      for (let cell = 0; cell < cells; cell++) this.drawParts(context, cell, moment.frames, coloring);
+    } else this.drawPixels(context, moment.frames, coloring);
     this.drawMarks();
     this.drawStrip(moment.frames, coloring);
     const { first, count: shown } = this.window;
@@ -184,43 +189,72 @@ export class HeapMap {
     }
   }
 
-  private drawCell(
+  /** Whether cells are large enough to show their parts. */
+  private get hasParts(): boolean {
+    const { perCell, height, rows } = this.grid;
+    return perCell === 1 && height / rows > PARTS_HEIGHT;
+  }
+
+  /** Frames of one slab or run hang together. */
+  private gapOf(cell: number, table: FrameTable): { right: number; below: number } {
+    const { grid } = this;
+    const box = boxOf(grid, cell);
+    const gap = box.width >= 5 && box.height >= 5 ? 1 : 0;
+    const pfn = grid.first + cell * grid.perCell;
+    const isJoined =
+      grid.perCell === 1 && table.kind[pfn] !== FRAME.FREE && table.head[pfn + 1] === table.head[pfn];
+    return { right: isJoined ? 0 : gap, below: gap };
+  }
+
+  /** A colour, faded where another cache than the frame's is emphasised. */
+  private tone(rgb: Rgb, pfn: number, table: FrameTable, { palette }: Coloring): Rgb {
+    const isDim = this.highlight !== 0 && table.cache[pfn] !== this.highlight;
+    return isDim ? mix(rgb, palette.surface, DIMMED) : rgb;
+  }
+
+  /** All cells, each in one colour. */
+  private drawPixels(context: CanvasRenderingContext2D, table: FrameTable, coloring: Coloring): void {
+    const { grid } = this;
+    const { a: ratio } = context.getTransform();
+    const { width, height, pixels } = rasterOf(
+      grid,
+      ratio,
+      (cell) => {
+        const pfn = grid.first + cell * grid.perCell;
+        return this.tone(meanColor(this.colors, pfn, grid.perCell), pfn, table, coloring);
+      },
+      (cell) => this.gapOf(cell, table),
+    );
+    context.putImageData(new ImageData(pixels, width, height), Math.round(GUTTER * ratio), 0);
+  }
+
+  /** One cell with its parts: live below, cached above, free on top. */
+  private drawParts(
     context: CanvasRenderingContext2D,
     cell: number,
     table: FrameTable,
     coloring: Coloring,
   ): void {
-    const { grid, highlight } = this;
-    const box = boxOf(grid, cell);
-    const gap = box.width >= 5 && box.height >= 5 ? 1 : 0;
-    const pfn = grid.first + cell * grid.perCell;
-    // Frames of one slab or run hang together.
-    const isJoined =
-      grid.perCell === 1 && table.kind[pfn] !== FRAME.FREE && table.head[pfn + 1] === table.head[pfn];
-    const [w, height] = [Math.max(1, box.width - (isJoined ? 0 : gap)), Math.max(1, box.height - gap)];
+    const { grid } = this;
     const { palette } = coloring;
-    const isDim = highlight !== 0 && table.cache[pfn] !== highlight;
-    const tone = (rgb: readonly [number, number, number]): string =>
-      css(isDim ? mix(rgb, palette.surface, DIMMED) : rgb);
-    if (grid.perCell > 1 || height < PARTS_HEIGHT) {
-      context.fillStyle = tone(meanColor(this.colors, pfn, grid.perCell));
-      context.fillRect(box.x, box.y, w, height);
-      return;
-    }
+    const { x, y, ...box } = boxOf(grid, cell);
+    const gap = this.gapOf(cell, table);
+    const [w, height] = [Math.max(1, box.width - gap.right), Math.max(1, box.height - gap.below)];
+    const pfn = grid.first + cell;
+    const fillWith = (rgb: Rgb, from: number, rows: number): void => {
+      context.fillStyle = css(this.tone(rgb, pfn, table, coloring));
+      context.fillRect(x, y + from, w, rows);
+    };
     const { hue, fill } = paintOf(coloring, table, pfn);
     if (table.kind[table.head[pfn]] === FRAME.FREE && hue === palette.free) {
-      context.fillStyle = tone(palette.free);
-      context.fillRect(box.x, box.y, w, height);
+      fillWith(palette.free, 0, height);
       return;
     }
     const live = Math.round(height * fill.live);
     const cached = Math.round(height * (fill.live + fill.cached)) - live;
-    context.fillStyle = tone(filled(palette, hue, 0));
-    context.fillRect(box.x, box.y, w, height);
-    context.fillStyle = tone(filled(palette, hue, 0.45));
-    context.fillRect(box.x, box.y + height - live - cached, w, cached);
-    context.fillStyle = tone(hue);
-    context.fillRect(box.x, box.y + height - live, w, live);
+    fillWith(filled(palette, hue, 0), 0, height);
+    fillWith(filled(palette, hue, CACHED_FILL), height - live - cached, cached);
+    fillWith(hue, height - live, live);
   }
 
   private drawMarks(): void {

@@ -155,7 +155,11 @@ class Plot {
       height: HEIGHT,
       cursor: { sync: { key: 'modslab' }, points: { size: 6 }, drag: { x: false, y: false } },
       legend: { show: false },
-      scales: { x: { time: false }, y: { range: (_self, _min, max) => [0, chart.top ?? niceTop(max)] } },
+      scales: {
+        // A first sample alone would be drawn from zero on.
+        x: { time: false, range: (_self, min, max) => (min === max ? [min - 1, max + 1] : [min, max]) },
+        y: { range: (_self, _min, max) => [0, chart.top ?? niceTop(max)] },
+      },
       axes: [
         { ...axis, font, size: 26, values: (_self, ticks) => ticks.map(this.format), space: 90 },
         {

@@ -156,8 +156,12 @@ class Plot {
       cursor: { sync: { key: 'modslab' }, points: { size: 6 }, drag: { x: false, y: false } },
       legend: { show: false },
       scales: {
-        // A first sample alone would be drawn from zero on.
-        x: { time: false, range: (_self, min, max) => (min === max ? [min - 1, max + 1] : [min, max]) },
+        // A first sample alone would be drawn in the middle of years.
+        x: {
+          time: false,
+          range: ({ data: [times] }, min, max) =>
+            times.length === 1 ? [times[0] - 1, times[0] + 1] : [min, max],
+        },
         y: { range: (_self, _min, max) => [0, chart.top ?? niceTop(max)] },
       },
       axes: [

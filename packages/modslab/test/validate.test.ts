@@ -138,6 +138,7 @@ function put(words: Int32Array | Uint8Array, at: number, value: number): void {
 const CORRUPTIONS: [string, string, (it: Scene) => void][] = [
   ['EHEADER', 'the magic number is gone', ({ m }) => put(m, L.H_MAGIC, 1)],
   ['EHEADER', 'the version is another', ({ m }) => put(m, L.H_VERSION, m[L.H_VERSION] + 1)],
+  ['EHEADER', 'a cache descriptor is where none was taken', ({ m }) => put(m, L.H_CACHES_TAKEN, 3)],
   ['EHEADER', 'the heap ends before it begins', ({ m }) => put(m, L.H_FRAMES, 0)],
   [
     'EHEADER',

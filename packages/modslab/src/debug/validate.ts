@@ -45,6 +45,7 @@ import {
   GRANULE_SHIFT,
   GROUPS,
   groupAt,
+  H_CACHES_TAKEN,
   H_FRAMES,
   H_MAGIC,
   H_VERSION,
@@ -224,6 +225,15 @@ export class Validator {
         code: 'EHEADER',
         message: `the heap is said to end at ${hex(bytes)}, where it has no memory`,
       });
+    }
+    const taken = Atomics.load(m, H_CACHES_TAKEN);
+    for (let id = Math.max(1, taken); id < layout.caches; id++) {
+      if (Atomics.load(m, cacheAt(layout, id)) === 0) continue;
+      this.report({
+        code: 'EHEADER',
+        message: `cache descriptor ${id} is or was in use, those ever taken are said to end at ${taken}`,
+      });
+      return;
     }
   }
 

@@ -17,7 +17,7 @@
  *     1 version [C]          5 frames [A]           9 DMA end frame [C]      13 CPU slots ever taken [A]
  *     2 page shift [C]       6 CPUs [C]            10 caches [C]             14 peak of used frames [A]
  *     3 start frame [C]      7 nodes [C]           11 kmalloc caches [C]     15 waiters' word [A]
- *    16 reports of damage [A]                     20 caches merge [C]   21 slob [C]
+ *    16 reports of damage [A]                     20 caches merge [C]   21 slob [C]   22 cache slots ever taken [A]
  *    64 … 223 slab debugging: 64 length of the option in bytes [C]   65 flags of large objects [C]   66 seconds of birth [C]
  *       67 stack depth [A]   68 every how many-th allocation is tracked [A]   69 stack depot: next free word [A]
  *       70 generations given [A]   71 … 75 fault injection [A]   76 … 78 sampling [C]
@@ -74,7 +74,7 @@
 /** 'MSLB' read as a little-endian word. */
 export const MAGIC = 0x424c534d;
 /** Layout version; a handle of another one is refused. */
-export const VERSION = 2;
+export const VERSION = 3;
 
 export const WORD_SHIFT = 2;
 /** Sheaf entries count granules of 8 bytes. */
@@ -126,6 +126,8 @@ export const H_DEBUG_TEXT = 96;
 export const DEBUG_TEXT_BYTES = 512;
 /** 1: caches that can lie in slob pages do (slab/slob.ts). */
 export const H_SLOB = 21;
+/** 1 + the highest number that a cache descriptor has ever been claimed under (slab/cacheTable.ts). */
+export const H_CACHES_TAKEN = 22;
 /** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
 export const H_TRACE_PLACE = 40;
 /** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */

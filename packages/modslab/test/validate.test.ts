@@ -346,6 +346,18 @@ for (const [what, word] of DESCRIPTOR_WORDS) {
   });
 }
 
+test('ECACHEDESC: two caches have one name', () => {
+  const heap = smallHeap();
+  const [first, second] = ['one', 'two'].map((name) => heap.createCache({ name, size: 100 }).id);
+  const { m, layout } = internalsOf(heap).metadata;
+  const [from, to] = [first, second].map((id) => L.cacheAt(layout, id) + L.C_NAME);
+  m.copyWithin(to, from, from + L.NAME_BYTES / 4);
+  // Another thread's handle, which has not read the names yet.
+  const problems = Heap.attach(heap.handle).validate();
+  assert.deepEqual(codesOf(problems), ['ECACHEDESC']);
+  assert.equal(problems[0].cache, 'one');
+});
+
 test('a problem says where: a message, and the address and cache that it is about', () => {
   const it = scene();
   it.s[stateOf(it, it.full, 3)] = 77;
@@ -426,7 +438,7 @@ test('a thread that comes and works while the objects are counted is not taken f
   const { table } = internalsOf(heap).slabifier;
   const ready = table.ready.bind(table);
   let calls = 0;
-  for (let when = 0; when < 4; when++) {
+  for (let when = 0; when < 5; when++) {
     let visitor: Heap | undefined;
     calls = 0;
     // What each walk over the caches begins with; the last one follows on the count of all objects.
@@ -439,7 +451,7 @@ test('a thread that comes and works while the objects are counted is not taken f
     assertSound(heap);
     visitor?.detach();
   }
-  assert.equal(calls, 4);
+  assert.equal(calls, 5);
   table.ready = ready;
   assertSound(heap);
 });

@@ -98,7 +98,14 @@ import {
   RELEASING,
 } from '../page/page.ts';
 import { forEachEntry, frameAt, PTE_AREA, PTE_CLAIMED, PTE_PAGE, valueOf, walk } from '../page/pageTable.ts';
-import { type CacheTable, firstStateAt, headOf, stateAt } from '../slab/cacheTable.ts';
+import {
+  CACHE_READY,
+  type CacheTable,
+  cacheStatus,
+  firstStateAt,
+  headOf,
+  stateAt,
+} from '../slab/cacheTable.ts';
 import { rowSum } from '../slab/charge.ts';
 import { countAllObjects, forEachSlab } from '../slab/count.ts';
 import { codeOf, type DebugAllocator } from '../slab/debugAllocator.ts';
@@ -259,8 +266,34 @@ export class Validator {
     }
   }
 
+  /** No two READY caches have one name. */
+  private checkNames(): void {
+    const { m, metadata, table } = this;
+    const known = new Map<string, number>();
+    for (const id of table.ready()) {
+      const name = table.name(id);
+      const other = known.get(name);
+      known.set(name, id);
+      if (other === undefined) continue;
+      this.confirm(() => {
+        const state = Atomics.load(m, cacheAt(metadata.layout, id));
+        const isOther = table.ready().includes(other) && table.name(other) === name;
+        // As long as this one stays what it is, the other was READY beside it.
+        const isStill = table.name(id) === name && Atomics.load(m, cacheAt(metadata.layout, id)) === state;
+        return isOther && isStill && cacheStatus(state) === CACHE_READY
+          ? {
+              code: 'ECACHEDESC',
+              message: `caches ${other} and ${id} are both called '${name}'`,
+              cache: name,
+            }
+          : undefined;
+      });
+    }
+  }
+
   private checkCaches(): void {
     const { m, metadata } = this;
+    this.checkNames();
     for (const id of this.table.ready()) {
       const cache = cacheAt(metadata.layout, id);
       const name = this.table.name(id);

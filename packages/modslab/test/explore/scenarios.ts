@@ -198,6 +198,14 @@ const cacheShrink = (name: string): Operation =>
     GONE,
   );
 
+/** Its caches are found by their names, and work. */
+const useCaches: Operation = operation('alloc() and free() of its caches', function* (actor) {
+  for (const name of actor.caches.keys()) {
+    const cache = yield* actor.own.cache(name);
+    yield* cache.free(yield* cache.alloc());
+  }
+});
+
 const prefill = (name: string, n: number): Operation =>
   operation(`'${name}'.prefill(${n})`, function* (actor) {
     actor.sheaves.push(yield* actor.named(name).prefill(n));
@@ -379,6 +387,18 @@ export const scenarios: readonly Scenario[] = [
       [alloc(), free(), alloc(LARGE), free()],
     ],
     goOn: [alloc(), free()],
+  },
+  {
+    name: 'two caches created at once',
+    small: true,
+    programs: [[create('first')], [create('second')]],
+    goOn: [useCaches],
+  },
+  {
+    name: 'one name for the caches of two',
+    small: true,
+    programs: [[create('new')], [create('new')]],
+    goOn: [useCaches],
   },
   {
     name: 'caches of one name created by two',

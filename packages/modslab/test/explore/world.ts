@@ -370,6 +370,6 @@ export class World {
 /** Problems but for the capacities that the world has changed. */
 export function withoutCapacities(problems: readonly Problem[]): string[] {
   return problems
-    .filter(({ code }) => code !== 'ECACHEDESC')
+    .filter(({ code, message }) => code !== 'ECACHEDESC' || !message.includes('contradicts itself'))
     .map(({ code, message }) => `${code} ${message}`);
 }

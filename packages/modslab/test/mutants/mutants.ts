@@ -35,7 +35,8 @@ const PARKED = 'a parked slab is wanted by two';
 const LARGE = 'large objects';
 const ORDERS = 'pages of several orders';
 const GROWTH = 'growth';
-const SAME_NAME = 'caches of one name';
+const AT_ONCE = 'two caches created';
+const ONE_NAME = 'one name for the caches';
 const DESTROYED = 'a cache destroyed under';
 const COME_AND_GO = 'attach and detach';
 const CONSTRUCTORS = 'constructors';
@@ -92,14 +93,14 @@ export const mutants: readonly Mutant[] = [
     text: 'if (Atomics.compareExchange(m, at, state, claimed) === state) return id;',
     by: 'Atomics.store(m, at, claimed);\n      return id;',
     breaks: 'a cache descriptor is claimed by a plain store',
-    scenarios: [SAME_NAME],
+    scenarios: [AT_ONCE],
   },
   {
     file: TABLE,
     text: 'return Atomics.compareExchange(m, at, candidate, stateWord(CACHE_READY, 0, generation)) === candidate;',
     by: 'return Atomics.store(m, at, stateWord(CACHE_READY, 0, generation)) !== 0;',
     breaks: 'a candidate that was made to withdraw becomes READY',
-    scenarios: [SAME_NAME],
+    scenarios: [ONE_NAME],
   },
   {
     file: CPU,
@@ -305,7 +306,7 @@ export const mutants: readonly Mutant[] = [
     text: '    this.table.abandon(dead + 1);\n',
     by: '',
     breaks: 'a descriptor that a dead CPU was creating is never free again',
-    scenarios: [SAME_NAME],
+    scenarios: [AT_ONCE],
     tests: ['groups-kill', 'killPoints', 'threads-stall'],
   },
   {

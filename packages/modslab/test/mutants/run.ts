@@ -25,6 +25,7 @@ import { type Mutant, mutants } from './mutants.ts';
 /** What is explored for a mutant, in this order, until one round finds it. */
 const ROUNDS: readonly Bounds[] = [
   { preemptions: 0, kills: 1 },
+  { preemptions: 1, kills: 0 },
   { preemptions: 2, kills: 0 },
   { preemptions: 1, kills: 1 },
 ];
@@ -87,7 +88,7 @@ async function explored(mutant: Mutant): Promise<string | undefined> {
     const caught = exploreAll(modules, named, ROUNDS);
     // Tests that were named are cheaper than all the other scenarios.
     if (caught !== undefined || mutant.tests !== undefined) return caught;
-    return exploreAll(modules, others, ROUNDS.slice(0, 2));
+    return exploreAll(modules, others, ROUNDS.slice(0, 3));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

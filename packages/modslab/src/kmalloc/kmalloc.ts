@@ -447,7 +447,7 @@ export class Kmalloc {
     const live = CLAIM_USED | CLAIM_LIVE;
     const mine = CLAIM_USED | ownerBits(this.cpu.owner);
     if (Atomics.compareExchange(this.m, page + PAGE_CLAIM, live, mine) !== live)
-      this.checkLargeLive(page, address);
+      throw this.isFreeAlready(address);
     killPoint('large.claimed');
     deferRun(this.pages, pfn, this.m[page + PAGE_RUN]);
     this.cpu.count(N_LARGE_FREED);
@@ -473,8 +473,11 @@ export class Kmalloc {
   }
 
   private checkLargeLive(page: number, address: Address): void {
-    if (this.m[page + PAGE_CLAIM] === (CLAIM_USED | CLAIM_LIVE)) return;
-    throw new SlabError('EDOUBLEFREE', `${hex(address)} is free already, or being freed`, address);
+    if (this.m[page + PAGE_CLAIM] !== (CLAIM_USED | CLAIM_LIVE)) throw this.isFreeAlready(address);
+  }
+
+  private isFreeAlready(address: Address): SlabError {
+    return new SlabError('EDOUBLEFREE', `${hex(address)} is free already, or being freed`, address);
   }
 
   /** Runs `allocate` until it finds memory, or everything has been tried. See kmalloc/reclaim.ts. */
@@ -585,7 +588,7 @@ export class Kmalloc {
     const mine = CLAIM_USED | ownerBits(this.cpu.owner);
     if (Atomics.compareExchange(m, page + PAGE_CLAIM, live, mine) !== live) {
       if (group !== 0) charges.settled();
-      this.checkLargeLive(page, address);
+      throw this.isFreeAlready(address);
     }
     killPoint('large.claimed');
     if (group !== 0) charges.uncharge();

@@ -80,6 +80,19 @@ const cross = (owner: number, at = 0): Operation =>
     yield* freeOf(from, at, (object) => actor.own.kfree(object));
   });
 
+/** The large object that CPU 0 has had since the beginning, which more than one CPU frees. */
+const contested: Operation = operation(
+  'kfree(what others free too)',
+  function* (actor) {
+    const [first] = actor.world.actors;
+    const address = actor.world.contested;
+    actor.giving = [address];
+    if (first.held.includes(address)) first.gives(address);
+    yield* actor.own.kfree(address);
+  },
+  ['EDOUBLEFREE', 'EFAULT'],
+);
+
 const shrink: Operation = operation('shrink()', function* (actor) {
   yield* actor.own.shrink();
 });
@@ -387,6 +400,16 @@ export const scenarios: readonly Scenario[] = [
       [alloc(), free(), alloc(LARGE), free()],
     ],
     goOn: [alloc(), free()],
+  },
+  {
+    name: 'a large object freed by two at once',
+    small: true,
+    prepare: (world) => {
+      doNow(world, 0, [alloc(LARGE)]);
+      world.contested = world.actors[0].held[0];
+    },
+    programs: [[contested], [contested]],
+    goOn: [alloc(LARGE), free()],
   },
   {
     name: 'two caches created at once',

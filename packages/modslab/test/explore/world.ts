@@ -269,6 +269,8 @@ export class World {
   readonly actors: Actor[];
   /** Whether the scenario runs out of memory, so that 0 is an answer. */
   mayFail = false;
+  /** An object that more than one actor frees. */
+  contested: Address = 0;
   memory: SharedArrayBuffer;
   private readonly base: Int32Array;
   private readonly bytesAtStart: number;

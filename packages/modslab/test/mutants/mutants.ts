@@ -37,6 +37,7 @@ const ORDERS = 'pages of several orders';
 const GROWTH = 'growth';
 const AT_ONCE = 'two caches created';
 const ONE_NAME = 'one name for the caches';
+const FREED_TWICE = 'a large object freed by two';
 const DESTROYED = 'a cache destroyed under';
 const COME_AND_GO = 'attach and detach';
 const CONSTRUCTORS = 'constructors';
@@ -114,7 +115,7 @@ export const mutants: readonly Mutant[] = [
     text: 'if (Atomics.compareExchange(m, page + PAGE_CLAIM, live, mine) !== live)',
     by: 'if (Atomics.store(m, page + PAGE_CLAIM, mine) === 0)',
     breaks: 'a large object is freed without a look at its claim',
-    tests: ['kmalloc.test', 'errors.test', 'threads-exchange'],
+    scenarios: [FREED_TWICE],
   },
   // Giving up
   {

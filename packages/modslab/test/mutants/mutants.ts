@@ -236,7 +236,7 @@ export const mutants: readonly Mutant[] = [
     text: '      this.forgetPending(first + Math.imul(index, m[descriptor + C_GRANULES]));\n',
     by: '',
     breaks: "a pending entry outlives its object's PENDING state",
-    scenarios: [FLUSH, MEET],
+    tests: ['pending.test'],
   },
   {
     file: PAGES,

@@ -236,7 +236,7 @@ export const mutants: readonly Mutant[] = [
     text: '      this.forgetPending(first + Math.imul(index, m[descriptor + C_GRANULES]));\n',
     by: '',
     breaks: "a pending entry outlives its object's PENDING state",
-    tests: ['pending.test'],
+    tests: ['leftBehind'],
   },
   {
     file: PAGES,
@@ -316,7 +316,7 @@ export const mutants: readonly Mutant[] = [
     by: '',
     breaks: 'the objects in the scratch sheaf of a dead CPU are lost',
     scenarios: [ASIDE],
-    tests: ['groups-kill', 'links', 'threads-stall'],
+    tests: ['groups-kill', 'link.test', 'threads-stall'],
   },
   {
     file: SLABIFIER,
@@ -330,7 +330,7 @@ export const mutants: readonly Mutant[] = [
     text: '    m[page + PAGE_FIRST_FREE] = 0;\n    // It may have died',
     by: '    // It may have died',
     breaks: 'the first-free hint of a dead CPU is believed',
-    scenarios: [FLUSH, REFILL],
+    tests: ['leftBehind'],
   },
   {
     file: SLABIFIER,

@@ -6,7 +6,7 @@ import { clearBit, setBit } from '#src/memory/bitmap.js';
 import { entryOf } from '#src/memory/entry.js';
 import * as L from '#src/memory/layout.js';
 import * as P from '#src/page/page.js';
-import { firstStateAt, stateAt } from '#src/slab/cacheTable.js';
+import { CACHE_CREATING, firstStateAt, stateAt } from '#src/slab/cacheTable.js';
 import { IN_BARN } from '#src/slab/sheaves.js';
 import { assertSound, smallHeap } from './support/heap.js';
 import { internalsOf } from './support/internals.js';
@@ -345,6 +345,14 @@ for (const [what, word] of DESCRIPTOR_WORDS) {
     assert.equal(problems[0].cache, 'victim');
   });
 }
+
+test('ECACHEDESC: a descriptor is being made by nobody', () => {
+  const heap = smallHeap();
+  const { m, layout } = internalsOf(heap).metadata;
+  const { id } = heap.createCache({ name: 'begun', size: 100 });
+  put(m, L.cacheAt(layout, id) + L.C_STATE, CACHE_CREATING | (5 << 4));
+  assert.deepEqual(codesOf(heap.validate()), ['ECACHEDESC']);
+});
 
 test('ECACHEDESC: two caches have one name', () => {
   const heap = smallHeap();

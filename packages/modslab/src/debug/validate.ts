@@ -99,8 +99,11 @@ import {
 } from '../page/page.ts';
 import { forEachEntry, frameAt, PTE_AREA, PTE_CLAIMED, PTE_PAGE, valueOf, walk } from '../page/pageTable.ts';
 import {
+  CACHE_CANDIDATE,
+  CACHE_CREATING,
   CACHE_READY,
   type CacheTable,
+  cacheCreator,
   cacheStatus,
   firstStateAt,
   headOf,
@@ -291,9 +294,28 @@ export class Validator {
     }
   }
 
+  /** What is being created has a creator. */
+  private checkCreators(): void {
+    const { m, metadata, table } = this;
+    for (const id of table.inUse()) {
+      this.confirm(() => {
+        const state = Atomics.load(m, cacheAt(metadata.layout, id));
+        const isBegun = [CACHE_CREATING, CACHE_CANDIDATE].includes(cacheStatus(state));
+        const creator = cacheCreator(state);
+        return isBegun && !this.cpuIsOnline(creator)
+          ? {
+              code: 'ECACHEDESC',
+              message: `descriptor ${id} is being made by CPU ${creator - 1}, which is offline`,
+            }
+          : undefined;
+      });
+    }
+  }
+
   private checkCaches(): void {
     const { m, metadata } = this;
     this.checkNames();
+    this.checkCreators();
     for (const id of this.table.ready()) {
       const cache = cacheAt(metadata.layout, id);
       const name = this.table.name(id);

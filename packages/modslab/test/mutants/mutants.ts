@@ -308,7 +308,6 @@ export const mutants: readonly Mutant[] = [
     by: '',
     breaks: 'a descriptor that a dead CPU was creating is never free again',
     scenarios: [AT_ONCE],
-    tests: ['groups-kill', 'killPoints', 'threads-stall'],
   },
   {
     file: REAP,

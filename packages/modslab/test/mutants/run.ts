@@ -28,6 +28,7 @@ const ROUNDS: readonly Bounds[] = [
   { preemptions: 1, kills: 0 },
   { preemptions: 2, kills: 0 },
   { preemptions: 1, kills: 1 },
+  { preemptions: 2, kills: 1 },
 ];
 /** Milliseconds that one scenario may take for one mutant: most are caught soon in one of the rounds, some late. */
 const SCENARIO_MS: readonly number[] = [4_000, 60_000];

@@ -213,6 +213,7 @@ const CORRUPTIONS: [string, string, (it: Scene) => void][] = [
     (it) => it.m.fill(0, it.cache + L.C_PARKED, it.cache + L.C_PARKED + 10),
   ],
   ['EPARKED', 'a slot names a slab in use', (it) => put(it.m, it.cache + L.C_PARKED + 9, it.full)],
+  ['EPARKED', 'two slots name a slab', (it) => put(it.m, it.cache + L.C_PARKED + 9, it.parked)],
   ['EPARKED', 'a slot names a free frame', (it) => put(it.m, it.cache + L.C_PARKED + 9, it.free)],
   [
     'EPARKED',

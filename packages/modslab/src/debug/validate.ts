@@ -657,11 +657,12 @@ export class Validator {
           const page = pageAt(layout, head);
           const owner = ownerOf(Atomics.load(m, page + PAGE_CLAIM));
           if (owner !== OWNER_PARKED && this.cpuIsOnline(owner)) return undefined;
-          const sound = owner === OWNER_PARKED && cacheOf(m[page + PAGE_FLAGS]) === cache;
+          const isFirst = !m.subarray(slots, slots + i).includes(head);
+          const sound = owner === OWNER_PARKED && cacheOf(m[page + PAGE_FLAGS]) === cache && isFirst;
           if (sound || Atomics.load(m, slots + i) !== head) return undefined;
           return {
             code: 'EPARKED',
-            message: `slot ${i} of cache ${cache} names frame ${head}, which is not parked`,
+            message: `slot ${i} of cache ${cache} names frame ${head}, which ${isFirst ? 'is not parked' : 'another names too'}`,
           };
         });
       }

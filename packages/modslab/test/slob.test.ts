@@ -208,6 +208,18 @@ test('validation sees a granule that continues nothing, a wrong name, a wrong le
   }
 });
 
+/** Of a heap in which nothing is in use: all states are 0, and what lies among them for shared pages. */
+function assertBlank(heap: Heap): void {
+  const { s, layout } = internalsOf(heap).metadata;
+  layout.stateRegions.forEach((from, region) => {
+    const bytes = s.subarray(from, from + layout.maxFrames * 2 ** region);
+    assert.ok(
+      bytes.every((byte) => byte === 0),
+      `region ${region}`,
+    );
+  });
+}
+
 test('whatever is allocated and freed, objects never overlap, and all memory comes back', () => {
   const size = fc.oneof(fc.integer({ min: 1, max: 64 }), fc.integer({ min: 1, max: 4096 }));
   const operations = fc.array(fc.tuple(fc.nat(5), fc.nat(1000)), { maxLength: 150 });
@@ -234,6 +246,7 @@ test('whatever is allocated and freed, objects never overlap, and all memory com
       for (const { address, kind } of live) allocator.free(caches[kind], address);
       heap.shrink();
       assert.equal(heap.meminfo().footprint, 0);
+      assertBlank(heap);
       assertSound(heap);
     }),
     { numRuns: 60 },

@@ -402,6 +402,14 @@ export const scenarios: readonly Scenario[] = [
     goOn: [alloc(), free()],
   },
   {
+    name: 'a barn is filled while its cache is destroyed',
+    small: true,
+    world: { caches: [SMALL] },
+    prepare: (world) => doNow(world, 1, [...times(4, cacheAlloc('other')), ...times(4, cacheFree('other'))]),
+    programs: [[destroy('other')], [...times(4, cacheAlloc('other')), ...times(4, free())]],
+    goOn,
+  },
+  {
     name: 'a large object freed by two at once',
     small: true,
     prepare: (world) => {

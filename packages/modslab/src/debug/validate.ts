@@ -471,7 +471,8 @@ export class Validator {
 
   private lookAtRun(pfn: number, run: number, problem: (code: string, message: string) => Problem): Finding {
     const { m, metadata } = this;
-    if (run < 1 || pfn + run > metadata.layout.maxFrames) return problem('ERUN', `a run of ${run} frames`);
+    if (run < 1 || pfn + run > Atomics.load(m, H_FRAMES))
+      return problem('ERUN', `has a run of ${run} frames, which the heap has not from here on`);
     for (let tail = pfn + 1; tail < pfn + run; tail++) {
       const page = pageAt(metadata.layout, tail);
       if (kindOf(m[page + PAGE_FLAGS]) === KIND_TAIL && m[page + PAGE_HEAD] === pfn) continue;

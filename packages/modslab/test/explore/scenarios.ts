@@ -392,6 +392,14 @@ export const scenarios: readonly Scenario[] = [
     goOn,
   },
   {
+    name: 'growth by two, of which one needs much more',
+    small: true,
+    world: { frames: 3, maxFrames: 40 },
+    prepare: (world) => doNow(world, 1, [alloc(LARGE)]),
+    programs: [[alloc(LARGE)], [alloc(8 * LARGE), free(0)]],
+    goOn,
+  },
+  {
     name: 'the last frames, fought for',
     world: { frames: 4 },
     mayFail: true,

@@ -34,7 +34,7 @@ const HOME = 'the last objects of a slab';
 const PARKED = 'a parked slab is wanted by two';
 const LARGE = 'large objects';
 const ORDERS = 'pages of several orders';
-const GROWTH = 'growth';
+const GROWTH = 'growth by two';
 const AT_ONCE = 'two caches created';
 const ONE_NAME = 'one name for the caches';
 const FREED_TWICE = 'a large object freed by two';
@@ -398,9 +398,9 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: 'memory/data.ts',
-    text: '      const found = Atomics.compareExchange(m, H_FRAMES, seen, frames);',
-    by: '      Atomics.store(m, H_FRAMES, frames);\n      const found = seen;',
-    breaks: 'growth is published by a plain store, over that of another',
+    text: 'for (let seen = Atomics.load(m, H_FRAMES); seen < frames; ) {',
+    by: 'for (let seen = Atomics.load(m, H_FRAMES); seen !== frames; ) {',
+    breaks: 'growth lowers the end that another has raised meanwhile',
     scenarios: [GROWTH],
   },
 ];

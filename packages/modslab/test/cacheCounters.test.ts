@@ -198,6 +198,15 @@ test('attributes say of a cache what its makers know, in the names of sysfs', ()
   );
 });
 
+test('bytes that were asked for: where owners are tracked', () => {
+  const heap = smallHeap({ debug: 'U,kmalloc-96' });
+  const objects = Array.from({ length: 10 }, () => heap.kmalloc(70));
+  assert.equal(attributesOf(heap, 'kmalloc-96').bytesRequested, 700);
+  heap.kfree(objects[0]);
+  assert.equal(attributeFiles(attributesOf(heap, 'kmalloc-96')).bytes_requested, '630');
+  assert.equal(attributesOf(heap, 'kmalloc-64').bytesRequested, undefined);
+});
+
 test('a cache that others are merged with names them', () => {
   const heap = smallHeap({ merge: true });
   heap.createCache({ name: 'alias', size: 120 });

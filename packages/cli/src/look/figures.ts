@@ -5,9 +5,9 @@ import type { CacheAttributes, HeapImage } from 'modslab/stat';
 export interface CacheRow extends CacheAttributes {
   /** Bytes of all its slabs. */
   space: number;
-  /** Bytes of its live objects, as they were asked for. */
+  /** Bytes that its live objects were asked for, where owners are tracked; else all that those have. */
   used: number;
-  /** The rest. */
+  /** The rest: free objects, rounding within slabs, and, where owners are tracked, within objects. */
   loss: number;
   /** Slabs with objects that are not free. */
   activeSlabs: number;
@@ -24,7 +24,7 @@ export function cacheRows(image: HeapImage): CacheRow[] {
   const active = new Map(image.slabinfo().map(({ name, activeSlabs }) => [name, activeSlabs]));
   return image.attributes().map((cache) => {
     const space = cache.slabs * cache.pagesPerSlab * image.pageSize;
-    const used = cache.objects * cache.objectSize;
+    const used = cache.bytesRequested ?? cache.objects * cache.objectSize;
     const { counters } = cache;
     const allocs = counters.allocFastpath + counters.allocSlowpath;
     const frees = counters.freeFastpath + counters.freeSlowpath + counters.freeRcu;

@@ -46,6 +46,21 @@ test('the table has every cache with slabs, in 80 columns, with the figures of t
   assert.ok(info('-z', file).length > lines.length, '-z: caches without slabs too');
 });
 
+test('-L counts what was asked for where owners are tracked', () => {
+  const loss = (debug: string): [loss: number, space: number] => {
+    const tracked = Heap.create({ size: 2 ** 20, debug });
+    // 70 bytes lie in objects of 96.
+    for (let i = 0; i < 100; i++) tracked.kmalloc(70);
+    const [, row] = info('-L', '-B', write('loss.snapshot', tracked.snapshot()), '^kmalloc-96$');
+    const [found] = tracked.slabinfo().filter(({ name }) => name === 'kmalloc-96');
+    return [Number(row.split(/\s+/)[3]), found.slabs * found.pagesPerSlab * tracked.pageSize];
+  };
+  const [tracked, all] = loss('U,kmalloc-96');
+  assert.equal(all - tracked, 100 * 70);
+  const [plain, space] = loss('F,kmalloc-96');
+  assert.equal(space - plain, 100 * 96);
+});
+
 test('rows are chosen and ordered as slabinfo does', () => {
   assert.equal(names(info('-S', file))[0], 'dentry');
   assert.equal(names(info('-L', file))[0], 'kmalloc-48');

@@ -15,6 +15,7 @@ import {
   C_REFERENCES,
   C_SIZE,
   C_STRIDE,
+  C_TRACKED_BYTES,
   C_USER_SIZE,
   cacheAt,
   H_FRAMES,
@@ -76,6 +77,8 @@ export interface CacheAttributes {
   objectSize: number;
   /** Objects handed out. */
   objects: number;
+  /** Bytes that those were asked for; only where owners are tracked (`U`). The rest of `objects · objectSize` is rounding. */
+  bytesRequested?: number;
   /** Objects in sheaves and barns. */
   objectsCached: number;
   /** Objects that wait for a grace period. */
@@ -169,6 +172,7 @@ function attributesOf(
   let parked = 0;
   for (let i = 0; i < PARKED_MAX; i++) if (m[cache + C_PARKED + i] !== 0) parked++;
   const countersByCpu = cacheCounters(metadata, id);
+  const requested = Atomics.load(m, cache + C_TRACKED_BYTES) >>> 0;
   return {
     name: table.name(id),
     id,
@@ -186,6 +190,7 @@ function attributesOf(
     minPartial: parkedMax(m[cache + C_SIZE], layout.pageShift),
     objectSize: m[cache + C_SIZE],
     objects: counts.live,
+    ...(has(SLAB.STORE_USER) ? { bytesRequested: requested } : {}),
     objectsCached: counts.cached,
     objectsWaiting: counts.waiting,
     objsPerSlab: m[cache + C_OBJECTS],

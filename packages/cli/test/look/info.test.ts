@@ -53,7 +53,7 @@ test('-L counts what was asked for where owners are tracked', () => {
     for (let i = 0; i < 100; i++) tracked.kmalloc(70);
     const [, row] = info('-L', '-B', write('loss.snapshot', tracked.snapshot()), '^kmalloc-96$');
     const [found] = tracked.slabinfo().filter(({ name }) => name === 'kmalloc-96');
-    return [Number(row.split(/\s+/)[3]), found.slabs * found.pagesPerSlab * tracked.pageSize];
+    return [Number(row.split(/\s+/)[3]), found.slabs * found.framesPerSlab * tracked.pageSize];
   };
   const [tracked, all] = loss('U,kmalloc-96');
   assert.equal(all - tracked, 100 * 70);

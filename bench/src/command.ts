@@ -37,7 +37,7 @@ function usage({ name }: Preset): string {
   --json      one object instead of tables; with a file, tables and the object in the file
   --only      of ${workloadNames(undefined).join(', ')}
   --subjects  of ${SUBJECTS.join(', ')}
-  --runtime   modslab on other runtimes too (installed from npm into .matrix/): node20, node22, node24, node26, bun, deno
+  --runtime   modslab on other runtimes too (installed from npm into .matrix/): node20, node22, node24, node26, bun, deno, chromium
   --before    modslab as it was at a commit too (built in .matrix/)
   --rounds    rounds of every contestant and workload
   --ms        milliseconds of a round; the warm-up takes twelve times as long, and at least 0.5 s (quick: 0.3 s)

@@ -16,14 +16,13 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { expose } from '@modslab/cli/expose';
 import type { Page } from 'playwright-core';
+import { CHROMIUM, CHROMIUM_FLAGS } from './chromium.ts';
 import { fullHeap } from './fullHeap.ts';
 
 const MIB_DEFAULT = 1024;
 const SECONDS = 4;
 const CHURN_MS = 20;
 const CHURN_OBJECTS = 2000;
-const executablePath: string = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'];
 
 /** What the page measures while something goes on. */
 interface Smoothness {
@@ -151,8 +150,8 @@ function actions(page: Page): [name: string, act: () => Promise<void>][] {
 }
 
 async function measure(mib: number): Promise<void> {
-  if (!existsSync(executablePath)) {
-    console.log(`no Chromium at ${executablePath}: install it, or set CHROMIUM to its path`);
+  if (!existsSync(CHROMIUM)) {
+    console.log(`no Chromium at ${CHROMIUM}: install it, or set CHROMIUM to its path`);
     return;
   }
   const { chromium } = await import('playwright-core');
@@ -161,7 +160,7 @@ async function measure(mib: number): Promise<void> {
     program.once('message', (message) => resolve(String(message)));
     program.once('exit', () => reject(new Error('the program with the heap has ended')));
   });
-  const browser = await chromium.launch({ executablePath, args: FLAGS, headless: true });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS], headless: true });
   try {
     const page = await browser.newPage({ viewport: { width: 1300, height: 900 } });
     await page.goto(address);

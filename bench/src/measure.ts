@@ -34,6 +34,8 @@ import { type DecodedTrace, decodeTrace, findTraces } from './traces.ts';
 /** V8's highest tier is reached after about half a second, whatever the rounds; a test need not wait for it. */
 const WARM_ROUNDS = 12;
 const WARM_MS_LEAST: Readonly<Record<Scale, number>> = { standard: 500, quick: 300, tiny: 1 };
+/** Kernels that read files, or a clock of nanoseconds, or whose every round is to be a new process. */
+const NOT_IN_PAGES: readonly string[] = ['trace', 'start', 'latency'];
 /** New processes for a workload that starts cold. */
 const COLD_ROUNDS = 3;
 
@@ -69,6 +71,8 @@ interface Entry {
   readonly allocator: string;
   readonly side: Side;
   readonly runtime?: string;
+  /** Within a page: one thread, no files. */
+  readonly isPage?: boolean;
   command(workload: Workload, warmMs: number, roundMs: number): Command;
 }
 
@@ -85,7 +89,7 @@ function javaScriptEntry(allocator: string, folder: string, runtime?: Runtime): 
   return {
     allocator,
     side: 'js',
-    ...(runtime === undefined ? {} : { runtime: runtime.name }),
+    ...(runtime === undefined ? {} : { runtime: runtime.name, isPage: runtime.isPage === true }),
     command: ({ spec }, warmMs, roundMs) => ({
       program,
       args: [...before, script, allocator, JSON.stringify(spec), `${roundMs}`, `${warmMs}`],
@@ -149,7 +153,8 @@ function warmMsOf({ scale, roundMs }: Plan): number {
   return Math.max(WARM_MS_LEAST[scale], scale === 'tiny' ? 0 : WARM_ROUNDS * roundMs);
 }
 
-function takesPart({ allocator, side, runtime }: Entry, workload: Workload): boolean {
+function takesPart({ allocator, side, runtime, isPage }: Entry, workload: Workload): boolean {
+  if (isPage === true && (workload.spec.threads > 1 || NOT_IN_PAGES.includes(workload.spec.kernel))) return false;
   // Node's own ways of looking at memory.
   if (runtime !== undefined && workload.group === 'memory') return false;
   if (workload.bare) return allocator === 'noop';

@@ -1,10 +1,13 @@
 /**
  * Other JavaScript runtimes that modslab is measured on: those of `npm run test:matrix`, from where `scripts/runtimes.mjs`
- * installs them.
+ * installs them, and Chromium, if it is there.
  */
 
-import { pathToFileURL } from 'node:url';
-import { packageFile } from './paths.ts';
+import { spawnSync } from 'node:child_process';
+import process from 'node:process';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { CHROMIUM } from './chromium.ts';
+import { packageFile, sibling } from './paths.ts';
 
 export interface Runtime {
   /** Name and version. */
@@ -14,7 +17,11 @@ export interface Runtime {
   readonly args: readonly string[];
   /** Another script than this harness's own (before.ts). */
   readonly script?: string;
+  /** It runs one thread, and reads no files. */
+  readonly isPage?: boolean;
 }
+
+const BROWSER = 'chromium';
 
 interface RuntimeScript {
   readonly runtimes: readonly { readonly name: string; readonly run?: readonly string[] }[];
@@ -27,7 +34,7 @@ async function script(): Promise<RuntimeScript> {
 }
 
 export async function runtimeNames(): Promise<string[]> {
-  return (await script()).runtimes.map((runtime) => runtime.name);
+  return [...(await script()).runtimes.map((runtime) => runtime.name), BROWSER];
 }
 
 /** Installs those that are named; what cannot be had is added to `missing`. */
@@ -45,5 +52,17 @@ export async function findRuntimes(names: readonly string[], missing: string[]):
     const label = runtime.name.replace(/\d+$/, '');
     found.push({ name: `${label} ${digits}`, program: programOf(runtime), args: runtime.run ?? [] });
   }
-  return found;
+  const page = names.includes(BROWSER) ? findChromium(missing) : undefined;
+  return page === undefined ? found : [...found, page];
+}
+
+function findChromium(missing: string[]): Runtime | undefined {
+  const { status, stdout } = spawnSync(CHROMIUM, ['--version', '--no-sandbox'], { encoding: 'utf8' });
+  const version = /\d+(\.\d+)+/.exec(stdout ?? '')?.[0];
+  if (status !== 0 || version === undefined) {
+    missing.push(`${BROWSER}: none at ${CHROMIUM} (on Debian: apt install chromium; or set CHROMIUM)`);
+    return undefined;
+  }
+  const file = fileURLToPath(sibling(import.meta.url, 'contestant-chromium'));
+  return { name: `Chromium ${version}`, program: process.execPath, args: process.execArgv, script: file, isPage: true };
 }

@@ -9,6 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { buildSync } from 'esbuild';
 import { Heap } from 'modslab';
 import type { Browser, Locator, Page } from 'playwright-core';
+import { expose } from '#src/expose.js';
 import { fileSource } from '#src/inspect/files.js';
 import { type Served, serveInspector } from '#src/inspect/serve.js';
 import { bin, makeTrace, modslab, path, root, rsyslogd, write } from './helpers.ts';
@@ -238,6 +239,27 @@ describe('the inspector in Chromium', { skip, timeout: 4 * LONG }, () => {
     await end(page);
     child.removeAllListeners('exit');
     child.kill();
+  });
+
+  test('leaks: live objects by the function that allocated them, of a program that tracks them', async () => {
+    const heap = Heap.create({ size: 2 ** 22, cpus: 4, debug: 'U' });
+    function forgetful(): void {
+      for (let i = 0; i < 7; i++) heap.kmalloc(1000);
+    }
+    forgetful();
+    heap.kmalloc(50);
+    const exposed = await expose(heap, { port: 0 });
+    const page = await open(exposed.address);
+    await has(page.locator('.pill'), /^live$/);
+    await tab(page, 'Leaks');
+    const row = page.getByRole('row', { name: /forgetful/ });
+    await row.waitFor();
+    const cells = await row.locator('th, td').allTextContents();
+    assert.deepEqual(cells.slice(1), ['kmalloc-1024', '7', '6.84 KiB']);
+    await page.getByRole('searchbox', { name: /Live objects/ }).fill('-forgetful');
+    await row.waitFor({ state: 'detached' });
+    await end(page);
+    await exposed.close();
   });
 
   test('a program that ends: the page says so', async () => {

@@ -67,20 +67,25 @@ test(
   () => {
     const heap = smallHeap();
     const cache = heap.createCache({ name: 'hinted', size: 64 });
-    const kept = cache.alloc();
     const { m, layout } = internalsOf(heap).metadata;
     const dead = Heap.attach(heap.handle);
     const theirs = dead.cache('hinted');
-    assert.ok(dieAt(/^slab\.taking$/, 0, () => void theirs.alloc()));
+    const kept = theirs.alloc();
+    const more: number[] = [];
+    assert.ok(
+      dieAt(/^slab\.taking$/, 1, () => {
+        while (more.length < 1000) more.push(theirs.alloc());
+      }),
+    );
     const head = heap.virtToPage(kept).pfn;
     m[pageAt(layout, head) + PAGE_FIRST_FREE] = m[cacheAt(layout, cache.id) + C_OBJECTS];
     heap.reap(dead.cpu);
     assertSound(heap);
     const perSlab = m[cacheAt(layout, cache.id) + C_OBJECTS];
     const objects = Array.from({ length: 20 * perSlab }, () => cache.alloc());
-    const found = [kept, ...objects].filter((object) => heap.virtToPage(object).pfn === head);
+    const found = [kept, ...more, ...objects].filter((object) => heap.virtToPage(object).pfn === head);
     assert.equal(found.length, perSlab, 'all objects of the slab are handed out');
-    for (const object of [kept, ...objects]) cache.free(object);
+    for (const object of [kept, ...more, ...objects]) cache.free(object);
     cache.destroy();
     assertSound(heap);
   },

@@ -260,7 +260,7 @@ test('sheaves: an object that was freed last is handed out next', () => {
 });
 
 test('sheaves: full ones go to the barn, up to ten, and another CPU takes them whole', () => {
-  const layers = createLayers({ frames: 256 });
+  const layers = createLayers({ frames: 255 });
   const other = layersOn(layers.metadata, layers.data);
   const { sheaves } = layers;
   const cache = sheaves.create(spec('exchanged', 64));
@@ -274,6 +274,33 @@ test('sheaves: full ones go to the barn, up to ten, and another CPU takes them w
   for (let i = 0; i < capacity * BARN_FULL_MAX; i++) assert.notEqual(other.sheaves.alloc(cache, 0), 0);
   assert.equal(sheaves.getObjects(cache).cached, 2 * capacity);
   assert.equal(usedFrames(layers.metadata), before, 'no slab was touched');
+});
+
+test('sheaves: half a barn, and a partial slab, are left to the CPU that they are of, while there is memory', () => {
+  const layers = createLayers({ frames: 300 });
+  const other = layersOn(layers.metadata, layers.data);
+  const { sheaves, metadata } = layers;
+  const cache = sheaves.create(spec('exchanged', 64));
+  const capacity = metadata.m[cacheAt(metadata.layout, cache) + C_CAPACITY];
+  const addresses = Array.from({ length: capacity * 16 }, () => sheaves.alloc(cache, 0));
+  const users = new Set(addresses.map((address) => address >>> 12));
+  for (const address of addresses) sheaves.free(cache, address);
+  const before = usedFrames(metadata);
+  for (let i = 0; i < (capacity * BARN_FULL_MAX) / 2; i++) other.sheaves.alloc(cache, 0);
+  assert.equal(usedFrames(metadata), before, 'the first half of the barn');
+  const theirs = Array.from({ length: 6 * capacity }, () => other.sheaves.alloc(cache, 0));
+  assert.ok(usedFrames(metadata) > before, 'a new slab rather than what is the other one’s');
+  assert.ok(theirs.some((address) => !users.has(address >>> 12)));
+  const kept = sheaves.getObjects(cache).cached;
+  const own = Array.from({ length: capacity * 4 }, () => sheaves.alloc(cache, 0));
+  assert.equal(sheaves.getObjects(cache).cached, kept - own.length, 'its own sheaves are there for it');
+  assert.ok(own.every((address) => users.has(address >>> 12)));
+  while (other.sheaves.alloc(cache, 0) !== 0);
+  const { cached, free } = sheaves.getObjects(cache);
+  assert.ok(
+    cached <= 3 * capacity && free === 0,
+    `${cached} cached and ${free} free, where nothing else is left`,
+  );
 });
 
 test('sheaves: without a free sheaf in the pool objects come straight from the slabs', () => {

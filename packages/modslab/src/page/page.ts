@@ -19,7 +19,7 @@
  *     word 14 GRACE       the grace period that the run waits for [H] kind RCU
  *     word 15 SOURCE      what the run's derivations want      [H] every frame of the run; 0 while the frame is free
  *     word 13 VPN         the virtual page that maps the frame  [H] kind VMALLOC
- *     12 room for generations, tracking
+ *     word 12 USER        CPU + 1 that last took objects of the slab [H] a hint
  *
  * FLAGS as it is (`flags & CACHE_MASK`) is also the index of the cache's words in a CPU's private table: the free path
  * needs no further shift. With off = address - BASE, the index of an object is ((off >>> 3) * RECIPROCAL) >>> 16. For the
@@ -60,6 +60,7 @@ export const PAGE_RECIPROCAL = 8;
 export const PAGE_STRIDE = 9;
 export const PAGE_STATES = 10;
 export const PAGE_GROUP = 11;
+export const PAGE_USER = 12;
 export const PAGE_VPN = 13;
 export const PAGE_GRACE = 14;
 export const PAGE_SOURCE = 15;

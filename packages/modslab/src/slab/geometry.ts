@@ -128,6 +128,9 @@ function slobGeometry(size: number, align: number, flags: SlabFlags, pageShift: 
   };
 }
 
+/** Log2 of a cache line's bytes: no two slabs have states in one, or two CPUs that use one each would contend for it. */
+const LINE_SHIFT = 6;
+
 /** Lays out slabs for objects of `size` bytes. */
 export function slabGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {
   if ((flags & SLAB_SLOB) !== 0) return slobGeometry(size, align, flags, pageShift);
@@ -146,7 +149,7 @@ export function slabGeometry(size: number, align: number, flags: SlabFlags, page
   const reciprocal = objects === 1 ? 0 : Math.ceil(2 ** reciprocalShift / granules);
   const slots = Math.ceil((frames * pageSize) / stride);
   const window = exact ? 0 : Math.ceil(Math.log2(slots));
-  const stateShift = Math.max(window, exact ? 0 : order);
+  const stateShift = exact ? window : Math.max(window, order, Math.min(LINE_SHIFT, slabShift));
   assert(left + objects * stride <= frames * pageSize, 'objects fit their slab');
   assert(left < stride, 'an index is exact without what lies before the first object');
   assert(reciprocalShift < 32, 'the reciprocal fits a word');

@@ -104,6 +104,7 @@ import {
   PAGE_STRIDE,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
+import { leftToOthers, sheavesLeft } from './affinity.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { giveUpCache } from './destroy.ts';
@@ -136,6 +137,8 @@ const SEALED = -1;
 export const HOT_WORDS: number = 1 << HOT_SHIFT;
 const FIRST_SPARE = 7;
 const LAST_SPARE: number = HOT_WORDS - 1;
+/** Words of a cache in `own`: more than BARN_FULL_MAX. */
+const OWN_SHIFT = 4;
 const SPARES_MAX: number = LAST_SPARE - FIRST_SPARE + 1;
 /** Bytes of objects that the full spares of one cache may hold: a burst of as many needs no atomic operation. */
 const SPARE_BYTES: number = 2 ** 16;
@@ -182,6 +185,8 @@ export class Sheaves implements SlabAllocator {
   private readonly cpu: Cpu;
   /** This thread's hot words of all caches. */
   protected readonly hot: Int32Array;
+  /** Sheaves that this thread has put into barns last, 16 words a cache: how many, and where they are, the last one last. */
+  private readonly own: Int32Array;
   private epoch: number;
   private isSealed = false;
 
@@ -197,6 +202,7 @@ export class Sheaves implements SlabAllocator {
     this.name = `sheaved:${base.name}`;
     this.pageAllocatorName = base.pageAllocatorName;
     this.hot = new Int32Array(metadata.layout.caches << HOT_SHIFT);
+    this.own = new Int32Array(metadata.layout.caches << OWN_SHIFT);
     for (let slot = 0; slot < this.hot.length; slot += HOT_WORDS) this.hot[slot | TOP] = TOP_CLOSED;
     this.epoch = this.m[H_EPOCH];
   }
@@ -699,14 +705,18 @@ export class Sheaves implements SlabAllocator {
       this.takeFullSpare(slot);
       return;
     }
-    const full = this.takeFromBarn(cache);
+    const others = leftToOthers(this.metadata);
+    let full = this.takeFromBarn(cache, this.cpu.node, sheavesLeft(others));
     if (full === 0) {
       const bottom = this.bottomOf(slot, hot[slot | MAIN]);
       const count = this.base.fill(cache, bottom, 0, hot[slot | LIMIT], gfp, NODE_ANY);
-      hot[slot | TOP] = bottom + (count << PAIR_SHIFT);
-      this.cpu.countOf(cache, STAT_BARN_GET_FAIL);
-      this.cpu.countMain(cache, 0, count);
-      return;
+      if (count === 0 && others > 0) full = this.takeFromBarn(cache);
+      if (full === 0) {
+        hot[slot | TOP] = bottom + (count << PAIR_SHIFT);
+        this.cpu.countOf(cache, STAT_BARN_GET_FAIL);
+        this.cpu.countMain(cache, 0, count);
+        return;
+      }
     }
     this.cpu.countMain(cache, 0, hot[slot | LIMIT]);
     const empty = hot[slot | MAIN];
@@ -793,26 +803,50 @@ export class Sheaves implements SlabAllocator {
     Atomics.store(m, sheaf, IN_BARN);
     cpu.count(N_BARN_PUT);
     cpu.countOf(cache, STAT_BARN_PUT);
+    this.remember(cache, sheaf);
     // Destroyed in the meantime: whoever did that may have emptied the barn before the sheaf was in it.
     if (!this.table.isReady(cache)) this.drainBarns(cache);
   }
 
-  /** A full sheaf from this node's barn, claimed, or 0. */
-  private takeFromBarn(cache: number, node: number = this.cpu.node): number {
-    const { m, metadata, cpu } = this;
+  /**
+   * A full sheaf from a node's barn, claimed, or 0: if it can be, one that this CPU has put there; else one of the others, if those
+   * have more than `left` there.
+   */
+  private takeFromBarn(cache: number, node: number = this.cpu.node, left = 0): number {
+    const { m, metadata, own } = this;
     const { layout } = metadata;
+    const at = cache << OWN_SHIFT;
+    while (own[at] > 0) {
+      const sheaf = own[at + own[at]--];
+      if (this.claimFull(cache, sheaf)) return sheaf;
+    }
     const barn = barnAt(layout, cache, node);
     const end = layout.sheavesPerCache;
+    if (left > 0 && countSet(m, barn, 0, end) <= left) return 0;
     for (let number = nextSet(m, barn, 0, end); number < end; number = nextSet(m, barn, number + 1, end)) {
       const sheaf = sheavesAt(layout, cache) + (number << SHEAF_WORDS_SHIFT);
-      if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN) continue;
-      killPoint('barn.taken');
-      this.forgetInBarn(cache, sheaf);
-      cpu.count(N_BARN_GET);
-      cpu.countOf(cache, STAT_BARN_GET);
-      return sheaf;
+      if (this.claimFull(cache, sheaf)) return sheaf;
     }
     return 0;
+  }
+
+  private claimFull(cache: number, sheaf: number): boolean {
+    const { m, cpu } = this;
+    if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN)
+      return false;
+    killPoint('barn.taken');
+    this.forgetInBarn(cache, sheaf);
+    cpu.count(N_BARN_GET);
+    cpu.countOf(cache, STAT_BARN_GET);
+    return true;
+  }
+
+  /** A sheaf that this CPU has put into a barn; the one put there first is forgotten if there are too many. */
+  private remember(cache: number, sheaf: number): void {
+    const { own } = this;
+    const at = cache << OWN_SHIFT;
+    if (own[at] === BARN_FULL_MAX) own.copyWithin(at + 1, at + 2, at + 1 + own[at]--);
+    own[at + ++own[at]] = sheaf;
   }
 
   /** Clears the bits that a sheaf of this CPU has in barns. */

@@ -120,10 +120,12 @@ import {
   PAGE_FIRST_FREE,
   PAGE_FLAGS,
   PAGE_GROUP,
+  PAGE_USER,
   PENDING,
   RELEASING,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY, type PageAllocator } from '../page/pageAllocator.ts';
+import { isOthers, leftToOthers } from './affinity.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import {
   type CacheTable,
@@ -395,12 +397,14 @@ export class Slabifier implements SlabAllocator {
     const hint = this.last[cache];
     if (hint !== 0 && node === NODE_ANY && this.claim(hint, cache))
       n = this.take(cache, hint, sheaf, n, want);
-    if (n < want) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node);
+    const others = leftToOthers(this.metadata);
+    if (n < want) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, others);
     while (n < want) {
       const head = this.unpark(cache, node) || this.newSlab(cache, gfp, node);
       if (head === 0) break;
       n = this.take(cache, head, sheaf, n, want);
     }
+    if (n < want && others > 0) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, 0);
     if (n - have > 1) shuffle(this.metadata, cache, sheaf, have + 1, n);
     return n;
   }
@@ -581,6 +585,7 @@ export class Slabifier implements SlabAllocator {
       s[states + index] = CACHED;
     }
     m[page + PAGE_FIRST_FREE] = index;
+    m[page + PAGE_USER] = this.cpu.owner;
     this.cpu.countOf(cache, STAT_SHEAF_REFILL, n - have);
     killPoint('slab.taken');
     if (n < want && left > 0) {
@@ -962,6 +967,7 @@ export class Slabifier implements SlabAllocator {
     want: number,
     gfp: GfpFlags,
     node: number,
+    others: number,
   ): number {
     const { layout } = this.metadata;
     const preferred = node === NODE_ANY ? this.cpu.node : node;
@@ -976,6 +982,7 @@ export class Slabifier implements SlabAllocator {
         want,
         nodeStart(layout, candidate),
         nodeStart(layout, candidate + 1),
+        others,
       );
     }
     return n;
@@ -989,16 +996,22 @@ export class Slabifier implements SlabAllocator {
     want: number,
     start: number,
     limit: number,
+    others: number,
   ): number {
     const { m, metadata } = this;
     const bitmap = partialAt(metadata.layout, cache);
     const end = Math.min(limit, m[H_FRAMES]);
     let n = have;
+    let toLeave = others;
     for (
       let pfn = nextSet(m, bitmap, start, end);
       n < want && pfn < end;
       pfn = nextSet(m, bitmap, pfn + 1, end)
     ) {
+      if (toLeave > 0 && isOthers(metadata, this.cpu, pageAt(metadata.layout, pfn))) {
+        toLeave--;
+        continue;
+      }
       if (this.claim(pfn, cache)) n = this.take(cache, pfn, sheaf, n, want);
     }
     return n;

@@ -173,7 +173,7 @@ const WORD_NAMES: readonly string[] = [
   'stride',
   'states',
   'group',
-  'word12',
+  'user',
   'vpn',
   'grace',
   'source',

@@ -51,7 +51,9 @@ async function serve(files: Map<string, Uint8Array>): Promise<{ origin: string; 
     response.setHeader('cross-origin-opener-policy', 'same-origin');
     response.setHeader('cross-origin-embedder-policy', 'require-corp');
     response.setHeader('content-type', file === undefined ? 'text/html' : 'text/javascript');
-    response.end(file ?? '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>');
+    response.end(
+      file ?? '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>',
+    );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -82,7 +84,11 @@ async function play(browser: Browser, origin: string, args: readonly string[]): 
 async function main(args: readonly string[]): Promise<void> {
   const { chromium } = await import('playwright-core');
   const { origin, end } = await serve(await bundle());
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS], headless: true });
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [...CHROMIUM_FLAGS],
+    headless: true,
+  });
   try {
     await play(browser, origin, args);
   } finally {

@@ -160,7 +160,11 @@ async function measure(mib: number): Promise<void> {
     program.once('message', (message) => resolve(String(message)));
     program.once('exit', () => reject(new Error('the program with the heap has ended')));
   });
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS], headless: true });
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    args: [...CHROMIUM_FLAGS],
+    headless: true,
+  });
   try {
     const page = await browser.newPage({ viewport: { width: 1300, height: 900 } });
     await page.goto(address);

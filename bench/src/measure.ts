@@ -154,7 +154,8 @@ function warmMsOf({ scale, roundMs }: Plan): number {
 }
 
 function takesPart({ allocator, side, runtime, isPage }: Entry, workload: Workload): boolean {
-  if (isPage === true && (workload.spec.threads > 1 || NOT_IN_PAGES.includes(workload.spec.kernel))) return false;
+  if (isPage === true && (workload.spec.threads > 1 || NOT_IN_PAGES.includes(workload.spec.kernel)))
+    return false;
   // Node's own ways of looking at memory.
   if (runtime !== undefined && workload.group === 'memory') return false;
   if (workload.bare) return allocator === 'noop';

@@ -64,5 +64,11 @@ function findChromium(missing: string[]): Runtime | undefined {
     return undefined;
   }
   const file = fileURLToPath(sibling(import.meta.url, 'contestant-chromium'));
-  return { name: `Chromium ${version}`, program: process.execPath, args: process.execArgv, script: file, isPage: true };
+  return {
+    name: `Chromium ${version}`,
+    program: process.execPath,
+    args: process.execArgv,
+    script: file,
+    isPage: true,
+  };
 }

@@ -4,10 +4,11 @@
  */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { CHROMIUM } from '#src/chromium.js';
 import { documentOf } from '#src/document.js';
 import { goalsOf, isMet } from '#src/goals.js';
 import { plotsOf } from '#src/plots.js';
@@ -164,4 +165,17 @@ test('profile tells where the time of a workload goes', () => {
   assert.match(stdout, /^\| run churn\.js:\d+ +\| +[\d.]+ % \|$/m);
   assert.equal(run('profile', 'pears').status, 2);
   assert.equal(run('profile').status, 2);
+});
+
+test('in a page of Chromium: workloads of one thread, each with a figure; those of several are left out', {
+  skip: existsSync(CHROMIUM) ? false : `no Chromium at ${CHROMIUM}: install it, or set CHROMIUM to its path`,
+}, () => {
+  const { report } = readReport(
+    'chromium.json',
+    ...['--only', 'pair,bulk,sh6bench,xmalloc', '--runtime', 'chromium', '--subjects', 'modslab,noop'],
+  );
+  const inPages = report.rows
+    .filter(({ results }) => results.some(({ runtime }) => runtime?.startsWith('Chromium ') === true))
+    .map(({ workload }) => workload);
+  assert.deepEqual(inPages, ['pair', 'bulk', 'sh6bench']);
 });

@@ -16,7 +16,7 @@
  * Each cache has a fixed pool of sheaves. While a CPU uses the cache it owns one of them, *main*, and, as need be, *spares*:
  * full ones and empty ones, as many as 64 KiB of objects fill (less in a small heap). Main changes places with a spare
  * without any atomic operation. A *barn* for each cache and node keeps up to 10 full ones for everybody, as a bitmap over
- * the pool's numbers. A sheaf's owner word is its claim; its bit in a barn's bitmap is an index, changed by its owner only:
+ * the pool's numbers; which of them a CPU takes first, affinity.ts says. A sheaf's owner word is its claim; its bit in a barn's bitmap is an index, changed by its owner only:
  *
  *     take from a barn:   owner IN_BARN → me (compare-and-swap); clear the bit
  *     put into a barn:    set the bit; owner me → IN_BARN (store)

@@ -81,7 +81,8 @@ test('a cache whose destroyer has died comes to its end', needs('cache.dying'), 
 });
 
 test('a holder killed while it collects pending objects', needs('slab.claimed', 'slab.collecting'), () => {
-  const heap = Heap.create(options);
+  // So small that no slab is left to the CPU that has used it last.
+  const heap = Heap.create({ ...options, size: 101 * PAGE, maxSize: 101 * PAGE });
   const other = Heap.attach(heap.handle);
   const holder = Heap.attach(heap.handle);
   const address = other.kmalloc(1024);

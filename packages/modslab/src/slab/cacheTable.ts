@@ -222,7 +222,7 @@ export class CacheTable {
 
   private findNamed(name: Uint8Array): number {
     const { m, metadata } = this;
-    for (let id = 1, end = this.taken; id < end; id++) {
+    for (let id = 1, end = this.taken(); id < end; id++) {
       const state = Atomics.load(m, cacheAt(metadata.layout, id));
       if (cacheStatus(state) === CACHE_READY && this.isNamed(id, name)) return id;
     }
@@ -233,7 +233,7 @@ export class CacheTable {
   ready(): number[] {
     const { m, metadata } = this;
     const ids: number[] = [];
-    for (let id = 1, end = this.taken; id < end; id++) {
+    for (let id = 1, end = this.taken(); id < end; id++) {
       if (cacheStatus(Atomics.load(m, cacheAt(metadata.layout, id))) === CACHE_READY) ids.push(id);
     }
     return ids;
@@ -243,7 +243,7 @@ export class CacheTable {
   inUse(): number[] {
     const { m, metadata } = this;
     const ids: number[] = [];
-    for (let id = 1, end = this.taken; id < end; id++) {
+    for (let id = 1, end = this.taken(); id < end; id++) {
       const status = cacheStatus(Atomics.load(m, cacheAt(metadata.layout, id)));
       if (status !== CACHE_NONE && status !== CACHE_DYING) ids.push(id);
     }
@@ -348,7 +348,7 @@ export class CacheTable {
   /** For reap: gives up what a dead creator had begun. */
   abandon(creator: number): void {
     const { m, metadata } = this;
-    for (let id = 1, end = this.taken; id < end; id++) {
+    for (let id = 1, end = this.taken(); id < end; id++) {
       const at = cacheAt(metadata.layout, id);
       const state = Atomics.load(m, at);
       const status = cacheStatus(state);
@@ -359,14 +359,14 @@ export class CacheTable {
   }
 
   /** Descriptors from this number on have never been claimed. */
-  private get taken(): number {
+  private taken(): number {
     return Atomics.load(this.m, H_CACHES_TAKEN);
   }
 
   /** Raises `taken` above the number of a descriptor that is about to be claimed. */
   private take(id: number): void {
     const { m } = this;
-    for (let taken = this.taken; taken <= id; taken = this.taken)
+    for (let taken = this.taken(); taken <= id; taken = this.taken())
       Atomics.compareExchange(m, H_CACHES_TAKEN, taken, id + 1);
   }
 
@@ -471,7 +471,7 @@ export class CacheTable {
   private makeOthersWithdraw(own: number, name: Uint8Array): boolean {
     const { m, metadata } = this;
     const merged = m[cacheAt(metadata.layout, own) + C_MERGED];
-    for (let id = 1, end = this.taken; id < end; id++) {
+    for (let id = 1, end = this.taken(); id < end; id++) {
       if (id === own) continue;
       const at = cacheAt(metadata.layout, id);
       const state = Atomics.load(m, at);

@@ -25,7 +25,8 @@ interface Scene {
 
 /** A cache of 8 objects of 512 bytes a slab; the second of its slabs has 3 live objects, the first is full. */
 function scene(): Scene {
-  const heap = smallHeap();
+  // So small that no slab is left to the CPU that has used it last.
+  const heap = smallHeap({ size: 2 ** 19, maxSize: 2 ** 19 });
   const cache = heap.createCache({ name: 'victim', size: 512 });
   // As many as a sheaf takes at a time, so that four slabs are full but for what the sheaf keeps.
   const all = Array.from({ length: 28 }, () => cache.alloc()).sort((a, b) => a - b);

@@ -84,8 +84,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: SHEAVES,
-    text: 'if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN) continue;',
-    by: 'if (m[sheaf] !== IN_BARN) continue;\n      Atomics.store(m, sheaf, cpu.owner);',
+    text: 'if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN) return false;',
+    by: 'if (m[sheaf] !== IN_BARN) return false;\n    Atomics.store(m, sheaf, cpu.owner);',
     breaks: 'a full sheaf is taken from a barn by a load and a store',
     scenarios: [BARN],
   },
@@ -155,8 +155,8 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: SHEAVES,
-    text: "      killPoint('barn.taken');\n      this.forgetInBarn(cache, sheaf);",
-    by: "      killPoint('barn.taken');",
+    text: "    killPoint('barn.taken');\n    this.forgetInBarn(cache, sheaf);",
+    by: "    killPoint('barn.taken');",
     breaks: 'a sheaf taken from a barn keeps its bit there',
     scenarios: [THROUGH],
   },

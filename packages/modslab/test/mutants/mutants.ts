@@ -84,7 +84,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     file: SHEAVES,
-    text: 'if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN) return false;',
+    text: 'if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN)\n      return false;',
     by: 'if (m[sheaf] !== IN_BARN) return false;\n    Atomics.store(m, sheaf, cpu.owner);',
     breaks: 'a full sheaf is taken from a barn by a load and a store',
     scenarios: [BARN],

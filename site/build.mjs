@@ -37,8 +37,6 @@ const DOCUMENTS = {
 for (const name of readdirSync(join(root, 'docs')).filter((each) => each.endsWith('.md')))
   DOCUMENTS[`docs/${name}`] = `guide/${name}`;
 
-/** Written by commands that take hours; a site can do without them. */
-const MADE_ELSEWHERE = new Set(['docs/benchmarks.md']);
 const LANGUAGES = {
   '.mjs': 'js',
   '.cjs': 'js',
@@ -79,7 +77,6 @@ function target(document, link) {
   if (existsSync(join(root, file, 'README.md'))) file = join(file, 'README.md');
   const hash = anchor === undefined ? '' : `#${anchor}`;
   if (DOCUMENTS[file] !== undefined) return `/${DOCUMENTS[file]}${hash}`;
-  if (MADE_ELSEWHERE.has(file)) return undefined;
   if (!existsSync(join(root, file)) || !statSync(join(root, file)).isFile()) {
     wrong.push(`${document}: ${link} leads nowhere`);
     return undefined;

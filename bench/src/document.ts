@@ -51,7 +51,7 @@ export function documentOf(report: Report, plots: readonly Plot[]): string {
     '',
     ...goalTable(report),
     '',
-    'What was tried for those that are not met, kept and dropped, is in [design.md](design.md#10-speed-what-mattered); where the',
+    'What was tried for those that are not met, kept and dropped, is in section 10 of [design.md](design.md); where the',
     'time of a workload goes, function by function, `npm run bench:profile -- WORKLOAD` tells.',
     '',
     '## Geometric means',

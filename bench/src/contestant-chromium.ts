@@ -1,23 +1,17 @@
 /**
- * A contestant in headless Chromium: speaks the protocol of contestant-process.ts, with the same arguments, and has a page do the work.
- * The page is made of this harness's own modules, bundled; it is isolated across origins, so that it has shared memory and a
+ * A contestant in headless Chromium: speaks protocol.ts, with contestant-process.ts's arguments, and has a page do the work. The
+ * page is made of this harness's own modules, bundled; it is isolated across origins, so that it has shared memory and a
  * clock of 5 µs. One thread, and nothing that reads files.
  */
 
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import process from 'node:process';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
-import type { Browser, Page } from 'playwright-core';
 import { CHROMIUM, CHROMIUM_FLAGS } from './chromium.ts';
 import { sibling } from './paths.ts';
-import { oneLine } from './player.ts';
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
+import { speak } from './protocol.ts';
 
 /** Modules of Node that kernels import which no page runs. */
 const withoutNode: Plugin = {
@@ -62,26 +56,8 @@ async function serve(files: Map<string, Uint8Array>): Promise<{ origin: string; 
   };
 }
 
-/** Calls `contestant[name](…args)` in the page. */
-async function call<T>(page: Page, name: string, ...args: unknown[]): Promise<T> {
-  return await page.evaluate<T>(`contestant.${name}(...${JSON.stringify(args)})`);
-}
-
-async function play(browser: Browser, origin: string, args: readonly string[]): Promise<void> {
-  const page = await browser.newPage();
-  await page.goto(origin);
-  await page.waitForFunction('globalThis.contestant !== undefined');
-  await call(page, 'start', args);
-  say(`ready ${args[0]}`);
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line === 'round') say(`round ${await call<string>(page, 'round')}`);
-    else if (line === 'quit') break;
-  }
-  for (const problem of await call<string[]>(page, 'quit')) say(`problem ${problem}`);
-  say('done');
-}
-
-async function main(args: readonly string[]): Promise<void> {
+const args = process.argv.slice(2);
+await speak(args[0] ?? '', async (obey) => {
   const { chromium } = await import('playwright-core');
   const { origin, end } = await serve(await bundle());
   const browser = await chromium.launch({
@@ -90,18 +66,16 @@ async function main(args: readonly string[]): Promise<void> {
     headless: true,
   });
   try {
-    await play(browser, origin, args);
+    const page = await browser.newPage();
+    await page.goto(origin);
+    await page.waitForFunction('globalThis.start !== undefined');
+    await page.evaluate(`start(${JSON.stringify(args)})`);
+    await obey({
+      round: async () => await page.evaluate<number[]>('contestant.round()'),
+      quit: async () => await page.evaluate<string[]>('contestant.quit()'),
+    });
   } finally {
     await browser.close();
     end();
   }
-}
-
-try {
-  await main(process.argv.slice(2));
-  process.exitCode = 0;
-} catch (error) {
-  say(`error ${oneLine(error instanceof Error ? error.message : String(error))}`);
-  process.exitCode = 1;
-}
-process.stdin.destroy();
+});

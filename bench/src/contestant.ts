@@ -1,6 +1,6 @@
 /**
  * The harness's end of a contestant: a process that runs rounds when told to. Lines in, lines out; the protocol is in
- * the head comment of `contestant-process.ts`. Every wait has a limit, so that a hung allocator fails the benchmark
+ * the head comment of `protocol.ts`. Every wait has a limit, so that a hung allocator fails the benchmark
  * instead of hanging it.
  */
 

@@ -13,7 +13,7 @@ const NS_PER_MS = 1e6;
 const WARM_SHARES = 2;
 
 /** What is measured, whatever it consists of. */
-export interface Player {
+interface Player {
   /** One round of so many calls: its values. */
   play(calls: number): number[] | Promise<number[]>;
   /** What is wrong after the last round. */
@@ -96,16 +96,24 @@ async function warmUpWhole(player: Player, warmMs: number): Promise<number> {
   return 1;
 }
 
-/** A player that is warm, and the calls of its rounds. `args`: those of contestant-process.ts. */
-export async function warmPlayer(args: readonly string[]): Promise<{ player: Player; calls: number }> {
+/** What a contestant does when told to, once it is warm. */
+export interface Rounds {
+  /** One round: its calls, then its values. */
+  round(): Promise<number[]>;
+  /** What is wrong after the last round. */
+  quit(): Promise<string[]>;
+}
+
+/** Warms up what `args` (those of contestant-process.ts) ask for. */
+export async function warmUp(args: readonly string[]): Promise<Rounds> {
   const [allocator = '', specification = '', roundMs = '', warmMs = ''] = args;
   const spec = JSON.parse(specification) as Spec;
   const subject = spec.makes ? none() : await createSubject(allocator, spec.subject);
   const together = spec.threads > 1;
   const player = await (together ? teamPlayer : soloPlayer)(allocator, spec, subject);
   const calls = await (spec.phases > 0 ? warmUpWhole : calibrate)(player, Number(warmMs), Number(roundMs));
-  return { player, calls };
+  return {
+    round: async () => [calls, ...(await player.play(calls))],
+    quit: async () => await player.finish(),
+  };
 }
-
-/** A problem or a failure in one line of the protocol. */
-export const oneLine = (text: string): string => text.replaceAll('\n', ' ');

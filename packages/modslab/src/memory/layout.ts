@@ -67,8 +67,8 @@
  * Sheaf, 256 words, aligned to as many: word 0 its owner [A], from word 2 pairs of entry and state [P]: see slab/sheaves.ts.
  *
  * States: one byte an object. A frame has, in region r, a window of 2^r state bytes at `region(r) + (pfn << r)`;
- * a cache uses the smallest region whose windows hold its objects, and give each slab a cache line. All bytes of a frame that carries no slab are 0
- * (FREE). A slab of 2^order frames is aligned to its size, so its windows are adjacent.
+ * a cache uses the smallest region whose windows hold its objects, and give each slab a cache line. All bytes of a frame that
+ * carries no slab are 0 (FREE). A slab of 2^order frames is aligned to its size, so its windows are adjacent.
  */
 
 /** 'MSLB' read as a little-endian word. */

@@ -16,10 +16,10 @@
  *     word 9  STRIDE      bytes from one object to the next     [H]
  *     word 10 STATES      byte offset of the first state        [H]
  *     word 11 GROUP       the group that its objects are charged to, or 0   [H] slabs of charged caches, large objects
+ *     word 12 USER        CPU + 1 that last took objects of the slab [H] a hint
  *     word 14 GRACE       the grace period that the run waits for [H] kind RCU
  *     word 15 SOURCE      what the run's derivations want      [H] every frame of the run; 0 while the frame is free
  *     word 13 VPN         the virtual page that maps the frame  [H] kind VMALLOC
- *     word 12 USER        CPU + 1 that last took objects of the slab [H] a hint
  *
  * FLAGS as it is (`flags & CACHE_MASK`) is also the index of the cache's words in a CPU's private table: the free path
  * needs no further shift. With off = address - BASE, the index of an object is ((off >>> 3) * RECIPROCAL) >>> 16. For the

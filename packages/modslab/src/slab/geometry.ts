@@ -13,7 +13,7 @@
  */
 
 import { assert } from '../memory/assert.ts';
-import { GRANULE_SHIFT, PAGE_SHIFT_MIN } from '../memory/layout.ts';
+import { GRANULE_SHIFT, LINE_WORDS, PAGE_SHIFT_MIN, WORD_SHIFT } from '../memory/layout.ts';
 import { SLAB, SLAB_SINGLE_FRAME, SLAB_SLOB, SLAB_WHOLE_PAGES, type SlabFlags } from './flags.ts';
 import { objectLayout } from './objectLayout.ts';
 
@@ -128,8 +128,8 @@ function slobGeometry(size: number, align: number, flags: SlabFlags, pageShift: 
   };
 }
 
-/** Log2 of a cache line's bytes: no two slabs have states in one, or two CPUs that use one each would contend for it. */
-const LINE_SHIFT = 6;
+/** Log2 of the states in a cache line: no two slabs share one, or two CPUs that use one slab each would contend for it. */
+const LINE_SHIFT: number = Math.log2(LINE_WORDS) + WORD_SHIFT;
 
 /** Lays out slabs for objects of `size` bytes. */
 export function slabGeometry(size: number, align: number, flags: SlabFlags, pageShift: number): SlabGeometry {

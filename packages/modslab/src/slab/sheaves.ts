@@ -16,7 +16,8 @@
  * Each cache has a fixed pool of sheaves. While a CPU uses the cache it owns one of them, *main*, and, as need be, *spares*:
  * full ones and empty ones, as many as 64 KiB of objects fill (less in a small heap). Main changes places with a spare
  * without any atomic operation. A *barn* for each cache and node keeps up to 10 full ones for everybody, as a bitmap over
- * the pool's numbers; which of them a CPU takes first, affinity.ts says. A sheaf's owner word is its claim; its bit in a barn's bitmap is an index, changed by its owner only:
+ * the pool's numbers; which of them a CPU takes first, affinity.ts says. A sheaf's owner word is its claim; its bit in a barn's
+ * bitmap is an index, changed by its owner only:
  *
  *     take from a barn:   owner IN_BARN → me (compare-and-swap); clear the bit
  *     put into a barn:    set the bit; owner me → IN_BARN (store)
@@ -185,7 +186,7 @@ export class Sheaves implements SlabAllocator {
   private readonly cpu: Cpu;
   /** This thread's hot words of all caches. */
   protected readonly hot: Int32Array;
-  /** Sheaves that this thread has put into barns last, 16 words a cache: how many, and where they are, the last one last. */
+  /** Sheaves that this thread has put into barns last, 16 words a cache: how many, and their numbers, the last one last. */
   private readonly own: Int32Array;
   private epoch: number;
   private isSealed = false;
@@ -803,33 +804,37 @@ export class Sheaves implements SlabAllocator {
     Atomics.store(m, sheaf, IN_BARN);
     cpu.count(N_BARN_PUT);
     cpu.countOf(cache, STAT_BARN_PUT);
-    this.remember(cache, sheaf);
+    this.remember(cache, number);
     // Destroyed in the meantime: whoever did that may have emptied the barn before the sheaf was in it.
     if (!this.table.isReady(cache)) this.drainBarns(cache);
   }
 
   /**
-   * A full sheaf from a node's barn, claimed, or 0: if it can be, one that this CPU has put there; else one of the others, if those
-   * have more than `left` there.
+   * A full sheaf from a node's barn, claimed, or 0: if it can be, one that this CPU has put there; else another one, if the barn has
+   * more than `left`.
    */
   private takeFromBarn(cache: number, node: number = this.cpu.node, left = 0): number {
     const { m, metadata, own } = this;
     const { layout } = metadata;
+    const barn = barnAt(layout, cache, node);
+    const first = sheavesAt(layout, cache);
     const at = cache << OWN_SHIFT;
     while (own[at] > 0) {
-      const sheaf = own[at + own[at]--];
-      if (this.claimFull(cache, sheaf)) return sheaf;
+      const number = own[at + own[at]--];
+      // By now it may be in another node's barn.
+      if (hasBit(m, barn, number) && this.claimFull(cache, first + (number << SHEAF_WORDS_SHIFT)))
+        return first + (number << SHEAF_WORDS_SHIFT);
     }
-    const barn = barnAt(layout, cache, node);
     const end = layout.sheavesPerCache;
     if (left > 0 && countSet(m, barn, 0, end) <= left) return 0;
     for (let number = nextSet(m, barn, 0, end); number < end; number = nextSet(m, barn, number + 1, end)) {
-      const sheaf = sheavesAt(layout, cache) + (number << SHEAF_WORDS_SHIFT);
+      const sheaf = first + (number << SHEAF_WORDS_SHIFT);
       if (this.claimFull(cache, sheaf)) return sheaf;
     }
     return 0;
   }
 
+  /** Makes a full sheaf of a barn this CPU's; false if it is not in one any more. */
   private claimFull(cache: number, sheaf: number): boolean {
     const { m, cpu } = this;
     if (m[sheaf] !== IN_BARN || Atomics.compareExchange(m, sheaf, IN_BARN, cpu.owner) !== IN_BARN)
@@ -841,12 +846,12 @@ export class Sheaves implements SlabAllocator {
     return true;
   }
 
-  /** A sheaf that this CPU has put into a barn; the one put there first is forgotten if there are too many. */
-  private remember(cache: number, sheaf: number): void {
+  /** A sheaf that this CPU has put into a barn, by its number; the one put there first is forgotten if there are too many. */
+  private remember(cache: number, number: number): void {
     const { own } = this;
     const at = cache << OWN_SHIFT;
     if (own[at] === BARN_FULL_MAX) own.copyWithin(at + 1, at + 2, at + 1 + own[at]--);
-    own[at + ++own[at]] = sheaf;
+    own[at + ++own[at]] = number;
   }
 
   /** Clears the bits that a sheaf of this CPU has in barns. */

@@ -1,5 +1,6 @@
 /**
- * `npm run bench:watch`: what it costs to watch a heap from inside, in ns a pair of calls; each row has the least of many short rounds.
+ * `npm run bench:watch`: what it costs to watch a heap from inside, in ns a pair of calls; each figure is the least of the short rounds of
+ * half a second, the first of which compile the loop.
  *
  *     never        nobody has listened since the program began
  *     no more      somebody has, and has stopped
@@ -18,9 +19,10 @@ import { fileURLToPath } from 'node:url';
 import { Heap } from 'modslab';
 import { openSnapshot } from 'modslab/stat';
 
-const ROUNDS = 100;
+const MILLISECONDS = 500;
 const PAIRS = 5000;
 const BATCH = 1000;
+const SNAPSHOTS = 5;
 const MIB = 2 ** 20;
 /** Objects of the snapshots' heaps: each takes a class between 16 bytes and 8 KiB. */
 const SIZES = [16, 48, 200, 700, 3000, 8192];
@@ -44,10 +46,11 @@ function watch(heap: Heap, kind: Kind): void {
   if (kind === 'call sites') heap.record({ write: nothing, callSites: true });
 }
 
-/** The least time of a pair, in nanoseconds. */
-function least(rounds: number, pairs: number, round: () => void): number {
+/** The least time of a pair, in nanoseconds, of at least `rounds` and until `milliseconds` have passed. */
+function least(rounds: number, milliseconds: number, pairs: number, round: () => void): number {
+  const end = performance.now() + milliseconds;
   let best = Number.POSITIVE_INFINITY;
-  for (let i = 0; i < rounds; i++) {
+  for (let i = 0; i < rounds || performance.now() < end; i++) {
     const start = performance.now();
     round();
     best = Math.min(best, performance.now() - start);
@@ -60,17 +63,14 @@ function measure(kind: Kind): number[] {
   const cache = heap.createCache({ name: 'watched', size: 100 });
   const batch = new Uint32Array(BATCH);
   watch(heap, kind);
-  const share = kind === 'call sites' ? 10 : kind === 'recorded' || kind === 'listener' ? 4 : 1;
-  const rounds = Math.ceil(ROUNDS / share);
-  const pairs = PAIRS / share;
   return [
-    least(rounds, pairs, () => {
-      for (let i = 0; i < pairs; i++) heap.kfree(heap.kmalloc(64));
+    least(1, MILLISECONDS, PAIRS, () => {
+      for (let i = 0; i < PAIRS; i++) heap.kfree(heap.kmalloc(64));
     }),
-    least(rounds, pairs, () => {
-      for (let i = 0; i < pairs; i++) cache.free(cache.alloc());
+    least(1, MILLISECONDS, PAIRS, () => {
+      for (let i = 0; i < PAIRS; i++) cache.free(cache.alloc());
     }),
-    least(rounds, BATCH, () => {
+    least(1, MILLISECONDS, BATCH, () => {
       for (let i = 0; i < BATCH; i++) batch[i] = heap.kmalloc(64);
       for (let i = 0; i < BATCH; i++) heap.kfree(batch[i]);
     }),
@@ -89,7 +89,8 @@ function calls(): void {
   }
 }
 
-const milliseconds = (act: () => unknown): string => (least(5, 1, () => void act()) / 1e6).toFixed(1);
+const milliseconds = (act: () => unknown): string =>
+  (least(SNAPSHOTS, 0, 1, () => void act()) / 1e6).toFixed(1);
 
 function snapshots(): void {
   console.log(

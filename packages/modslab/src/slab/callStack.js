@@ -1,0 +1,86 @@
+/**
+ * Call stacks as the engines give them: the text of an Error's `stack`, taken apart. V8 writes "    at name (file:1:2)",
+ * the others "name@file:1:2". Frames within modslab itself are left out: they say nothing about who asked.
+ *
+ * Making that text is most of the cost. V8 also gives a stack's call sites as objects, which is cheaper: a *fingerprint* of
+ * their places tells a stack that was met before, so that only new ones need a text.
+ */
+/** Frames of modslab's own that a stack may have on top. */
+const OWN_DEPTH = 12;
+/** FNV-1a's, and another odd number for the other half. */
+const LOW_PRIME = 0x01000193;
+const HIGH_PRIME = 0x85ebca6b;
+/** The high half has 21 bits, that both fit in the 53 of a number. */
+const HIGH_SHIFT = 11;
+/** Numbers of scripts (and, of frames without one, of functions), for fingerprints. */
+const scripts = new Map();
+const SCRIPTS_MAX = 4096;
+function numberOf(name) {
+  let number = scripts.get(name);
+  if (number === undefined) {
+    // Forgotten names get new numbers, so that old fingerprints are met no more.
+    number = (scripts.get('') ?? 0) + 1;
+    if (scripts.size >= SCRIPTS_MAX) scripts.clear();
+    scripts.set('', number);
+    scripts.set(name, number);
+  }
+  return number;
+}
+const keepSites = (_, sites) => sites;
+/** The caller's stack as objects; undefined where the engine is not V8, or does not let them be had. */
+function callSites(depth) {
+  const v8 = Error;
+  const { stackTraceLimit, prepareStackTrace } = v8;
+  if (stackTraceLimit === undefined || Object.isFrozen(Error)) return undefined;
+  v8.stackTraceLimit = depth + OWN_DEPTH;
+  v8.prepareStackTrace = keepSites;
+  const sites = new Error().stack;
+  v8.prepareStackTrace = prepareStackTrace;
+  v8.stackTraceLimit = stackTraceLimit;
+  return Array.isArray(sites) ? sites : undefined;
+}
+/**
+ * A number of 53 bits that is the same for the same stack, in this thread, and for others most probably another; undefined
+ * where stacks can be had as texts only.
+ */
+export function stackFingerprint(depth) {
+  const sites = callSites(depth);
+  if (sites === undefined) return undefined;
+  let low = 0x811c9dc5;
+  let high = 0;
+  for (const site of sites) {
+    const position = site.getPosition?.();
+    if (position === undefined) return undefined;
+    const script = numberOf(site.getScriptNameOrSourceURL?.() || `\n${site.getFunctionName()}`);
+    low = Math.imul(Math.imul(low ^ position, LOW_PRIME) ^ script, LOW_PRIME);
+    high =
+      Math.imul(Math.imul(high ^ (position + 1), HIGH_PRIME) ^ (low >>> HIGH_SHIFT), HIGH_PRIME) ^ script;
+  }
+  return (high >>> HIGH_SHIFT) * 2 ** 32 + (low >>> 0);
+}
+/** Where modslab's own modules are: their built form, and what source maps make of that. Empty if they are bundled away. */
+const OWN_PLACES = ownPlaces(String(import.meta.url));
+function ownPlaces(url) {
+  const place = /^(?:file:\/\/)?(.*[\\/])slab[\\/]callStack[.][jt]s/.exec(url)?.[1];
+  return place === undefined ? [] : [place, place.replace(/dist\/(checked\/)?$/, 'src/')];
+}
+/** The text of the caller's stack, of about `depth` frames besides modslab's own. */
+export function callStack(depth) {
+  const limited = Error;
+  const limit = Object.isFrozen(Error) ? undefined : limited.stackTraceLimit;
+  if (limit !== undefined) limited.stackTraceLimit = depth + OWN_DEPTH;
+  const text = new Error().stack ?? '';
+  if (limit !== undefined) limited.stackTraceLimit = limit;
+  return text;
+}
+/** The frames of a stack's text, the innermost first, modslab's own left out unless there are no others. */
+export function framesOf(text, depth) {
+  const frames = [];
+  for (const line of text.split('\n')) {
+    const frame = /^\s+at (.*)$/.exec(line)?.[1] ?? (line.includes('@') ? line.replace('@', ' (') : '');
+    if (frame !== '') frames.push(frame.includes(' (') && !frame.endsWith(')') ? `${frame})` : frame);
+  }
+  const others = frames.filter((frame) => !OWN_PLACES.some((place) => frame.includes(place)));
+  return (others.length > 0 ? others : frames).slice(0, depth);
+}
+//# sourceMappingURL=callStack.js.map

@@ -276,7 +276,7 @@ test('sheaves: full ones go to the barn, up to ten, and another CPU takes them w
   assert.equal(usedFrames(layers.metadata), before, 'no slab was touched');
 });
 
-test('sheaves: half a barn, and a partial slab, are left to the CPU that they are of, while there is memory', () => {
+test('sheaves: a barn of another CPU’s objects is left to that one, while there is memory', () => {
   const layers = createLayers({ frames: 300 });
   const other = layersOn(layers.metadata, layers.data);
   const { sheaves, metadata } = layers;
@@ -285,22 +285,53 @@ test('sheaves: half a barn, and a partial slab, are left to the CPU that they ar
   const addresses = Array.from({ length: capacity * 16 }, () => sheaves.alloc(cache, 0));
   const users = new Set(addresses.map((address) => address >>> 12));
   for (const address of addresses) sheaves.free(cache, address);
-  const before = usedFrames(metadata);
-  for (let i = 0; i < (capacity * BARN_FULL_MAX) / 2; i++) other.sheaves.alloc(cache, 0);
-  assert.equal(usedFrames(metadata), before, 'the first half of the barn');
+  const { cached } = sheaves.getObjects(cache);
   const theirs = Array.from({ length: 6 * capacity }, () => other.sheaves.alloc(cache, 0));
-  assert.ok(usedFrames(metadata) > before, 'a new slab rather than what is the other one’s');
-  assert.ok(theirs.some((address) => !users.has(address >>> 12)));
+  assert.ok(sheaves.getObjects(cache).cached >= cached, 'no sheaf was taken');
+  assert.ok(
+    theirs.some((address) => !users.has(address >>> 12)),
+    'a new slab rather than what is the other one’s',
+  );
   const kept = sheaves.getObjects(cache).cached;
   const own = Array.from({ length: capacity * 4 }, () => sheaves.alloc(cache, 0));
   assert.equal(sheaves.getObjects(cache).cached, kept - own.length, 'its own sheaves are there for it');
   assert.ok(own.every((address) => users.has(address >>> 12)));
   while (other.sheaves.alloc(cache, 0) !== 0);
-  const { cached, free } = sheaves.getObjects(cache);
+  const left = sheaves.getObjects(cache);
   assert.ok(
-    cached <= 3 * capacity && free === 0,
-    `${cached} cached and ${free} free, where nothing else is left`,
+    left.cached <= 3 * capacity && left.free === 0,
+    `${left.cached} cached and ${left.free} free, where nothing else is left`,
   );
+});
+
+test('sheaves: what another CPU has freed comes home to the one that uses its slabs', () => {
+  const layers = createLayers({ frames: 300 });
+  const other = layersOn(layers.metadata, layers.data);
+  const { sheaves, metadata } = layers;
+  const cache = sheaves.create(spec('returned', 64));
+  const capacity = metadata.m[cacheAt(metadata.layout, cache) + C_CAPACITY];
+  const addresses = Array.from({ length: capacity * 8 }, () => sheaves.alloc(cache, 0));
+  const before = usedFrames(metadata);
+  for (const address of addresses) other.sheaves.free(cache, address);
+  const again = Array.from({ length: capacity * 6 }, () => sheaves.alloc(cache, 0));
+  assert.equal(usedFrames(metadata), before, 'no new slab');
+  assert.ok(again.every((address) => addresses.includes(address)));
+});
+
+test('partial slabs: a few slabs’ worth of another CPU’s is left to it, then taken', () => {
+  const { metadata, data, slabifier } = createLayers({ frames: 300 });
+  const other = layersOn(metadata, data).slabifier;
+  const cache = slabifier.create(spec('partial', 64));
+  const objects = metadata.m[cacheAt(metadata.layout, cache) + C_OBJECTS];
+  const addresses = Array.from({ length: objects * 6 }, () => slabifier.alloc(cache, 0));
+  const users = new Set(addresses.map((address) => address >>> 12));
+  const isTheirs = (address: number): boolean => users.has(address >>> 12);
+  for (const address of addresses.filter((_, i) => i % 8 === 0)) slabifier.free(cache, address);
+  const first = Array.from({ length: objects }, () => other.alloc(cache, 0));
+  assert.ok(!first.some(isTheirs), 'less than a slab is free in theirs: it makes one');
+  for (const address of addresses.filter((_, i) => i % 2 === 1)) slabifier.free(cache, address);
+  assert.ok(isTheirs(other.alloc(cache, 0)), 'three slabs’ worth: what is more than one, it takes');
+  assert.ok(isTheirs(slabifier.alloc(cache, 0)));
 });
 
 test('sheaves: without a free sheaf in the pool objects come straight from the slabs', () => {

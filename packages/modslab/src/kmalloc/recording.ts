@@ -11,6 +11,7 @@
 
 import { H_TRACE_HEAP } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
+import { framesOf, StackMemo } from '../slab/callStack.ts';
 import type { TraceDetail, TraceEvent, TraceRecorder, Tracing } from './tracing.ts';
 
 export interface RecordOptions {
@@ -23,20 +24,14 @@ export interface RecordOptions {
 /** Characters that are collected before they are written. */
 const PIECE = 4096;
 
-/**
- * The innermost frame of the call stack that is not modslab's: `name@file:line`; '' where the engine shows none. Modslab's are
- * those in the folder that this module's own frame, the first one, says (source maps may have changed its name).
- */
-function callSite(): string {
-  const { stackTraceLimit } = Error as { stackTraceLimit?: number };
-  (Error as { stackTraceLimit?: number }).stackTraceLimit = 30;
-  const lines = (new Error().stack ?? '').split('\n').filter((line) => /:\d+/.test(line));
-  (Error as { stackTraceLimit?: number }).stackTraceLimit = stackTraceLimit;
-  const [, own = '\n'] = /([^\s(@]*[/\\])kmalloc[/\\]recording\.[jt]s/.exec(lines[0] ?? '') ?? [];
-  const frame = lines.find((line, i) => i > 0 && !line.includes(own));
+/** Frames that are looked through for one that is not modslab's. */
+const CALL_SITE_DEPTH = 18;
+
+/** The innermost frame of a stack that is not modslab's: `name@file:line`; '' where the engine shows none. */
+function callSiteOf(text: string): string {
+  const frame = framesOf(text, CALL_SITE_DEPTH).find((candidate) => /:\d+/.test(candidate));
   if (frame === undefined) return '';
-  const parts = /^ *at (?:(.*) \()?(.*?)\)?$/.exec(frame) ?? /^(.*?)@(.*)$/.exec(frame);
-  const [, name = '', place = ''] = parts ?? [];
+  const [, name = '', place = frame] = /^(?:async )?(.*) \((.*)\)$/.exec(frame) ?? [];
   const file = place.replace(/^.*[/\\]/, '').replace(/(:\d+):\d+$/, '$1');
   return `${name.replaceAll(/\s/g, '_') || 'anonymous'}@${file}`;
 }
@@ -45,7 +40,7 @@ function callSite(): string {
 export class Recording implements TraceRecorder {
   private readonly tracing: Tracing;
   private readonly write: ((text: string) => void) | undefined;
-  private readonly callSites: boolean;
+  private readonly callSites: StackMemo<string> | undefined;
   private readonly pieces: string[] = [];
   private text: string;
   private isOver = false;
@@ -53,7 +48,7 @@ export class Recording implements TraceRecorder {
   constructor({ m, layout }: Metadata, tracing: Tracing, options: RecordOptions) {
     this.tracing = tracing;
     this.write = options.write;
-    this.callSites = options.callSites === true;
+    this.callSites = options.callSites === true ? new StackMemo() : undefined;
     const random = 1 + Math.floor(Math.random() * 0x7ffffffe);
     const heap = Atomics.compareExchange(m, H_TRACE_HEAP, 0, random) || random;
     this.text = `# modslab-recording 1 heap=${heap} pageSize=${2 ** layout.pageShift}\n`;
@@ -63,7 +58,7 @@ export class Recording implements TraceRecorder {
   record(told: TraceEvent, { place, align, from, vacated }: TraceDetail): void {
     const op = from !== 0 ? 'r' : told.event.endsWith('free') ? 'f' : 'a';
     const { event, address, requested, allocated, gfp, cpu, time, cache = '' } = told;
-    const site = this.callSites ? callSite() : '';
+    const site = this.callSites?.of(CALL_SITE_DEPTH, callSiteOf) ?? '';
     this.text += `${place}\t${op}\t${event}\t${address}\t${from}\t${vacated}\t${requested}\t${allocated}\t${gfp}\t${align}\t${cpu}\t${time}\t${cache}\t${site}\n`;
     if (this.text.length >= PIECE) this.flush();
   }

@@ -1,28 +1,29 @@
 /**
  * Which objects a CPU had better leave to another: two CPUs that have objects of one slab write one another's lines of states, and
- * of objects that are smaller than a line, and each such write costs a hundred times an ordinary one. So, while there is memory:
+ * of objects that are smaller than a line, and each such write costs a hundred times an ordinary one. Once mixed, a slab stays so
+ * as long as both go on. So, while there is memory:
  *
- *     partial slabs   whoever took objects of a slab last is its *user* (page/page.ts, a hint). A refill leaves the first few partial
- *                     slabs of other users who are online to those, and makes a new one rather than take from them
- *     barns           a refill takes a sheaf that this CPU has put there; one of the others only if the barn is more than half full
+ *     partial slabs   whoever took objects of a slab last is its *user* (page/page.ts, a hint). A refill takes from slabs without
+ *                     another user who is online; if they have nothing, it makes a new slab rather than take from the others, as long
+ *                     as these have no more free objects than a *few* slabs
+ *     barns           a refill takes a sheaf that this CPU has put there, or one whose topmost object is of such a slab: one that has
+ *                     come home, freed by another
  *
- * A *few* is one for each other CPU that ever was, at most LEFT_MAX: that many slabs, and half a barn, a cache may keep back. None
+ * A *few* is one for each other CPU that ever was, at most LEFT_MAX. So much, and a barn, a cache may keep back. None
  * in a small heap. Whoever finds no other memory takes these too.
  */
 
 import { type Cpu, OFFLINE, statusOf } from '../memory/cpu.ts';
-import { BARN_FULL_MAX, CPU_STATUS, cpuAt, H_CPUS_TAKEN } from '../memory/layout.ts';
+import { CPU_STATUS, cacheAt, cpuAt, H_CPUS_TAKEN, pageAt, SHEAF_TOP } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import { PAGE_USER } from '../page/page.ts';
+import { headOf } from './cacheTable.ts';
 
 const LEFT_MAX = 4;
 /** A heap of fewer frames has none to leave. */
 const FRAMES_MIN = 256;
 
-/** How many full sheaves in a barn are left to the other CPUs: half of what fits, if any are. */
-export const sheavesLeft = (left: number): number => (left > 0 ? BARN_FULL_MAX >>> 1 : 0);
-
-/** How many partial slabs are left to the other CPUs. */
+/** How many slabs' worth of free objects is left to the other CPUs. */
 export function leftToOthers({ m, layout }: Metadata): number {
   return layout.maxFrames < FRAMES_MIN ? 0 : Math.min(LEFT_MAX, m[H_CPUS_TAKEN] - 1);
 }
@@ -32,4 +33,11 @@ export function isOthers({ m, layout }: Metadata, cpu: Cpu, page: number): boole
   const user = m[page + PAGE_USER];
   if (user === 0 || user === cpu.owner || user > layout.cpus) return false;
   return statusOf(m[cpuAt(layout, user - 1) + CPU_STATUS]) !== OFFLINE;
+}
+
+/** Whether the topmost object of a full sheaf is of a slab that another CPU uses. A hint: the sheaf may be anybody's by now. */
+export function isOthersSheaf(metadata: Metadata, cpu: Cpu, cache: number, sheaf: number): boolean {
+  const { m, layout } = metadata;
+  const head = headOf(m, cacheAt(layout, cache), m[sheaf + SHEAF_TOP]);
+  return isOthers(metadata, cpu, pageAt(layout, head));
 }

@@ -106,3 +106,22 @@ export function framesOf(text: string, depth: number): string[] {
   const others = frames.filter((frame) => !OWN_PLACES.some((place) => frame.includes(place)));
   return (others.length > 0 ? others : frames).slice(0, depth);
 }
+
+/** Stacks that are remembered at most, before all are forgotten. */
+const REMEMBERED_MAX = 4096;
+
+/** What has been made of stacks: of each, once. One thread's. */
+export class StackMemo<T> {
+  private readonly known: Map<string | number, T> = new Map();
+
+  /** What `make` makes of the text of the caller's stack, or has made of it before. */
+  of(depth: number, make: (text: string) => T): T {
+    const stack = stackFingerprint(depth) ?? callStack(depth);
+    const found = this.known.get(stack);
+    if (found !== undefined) return found;
+    const made = make(typeof stack === 'string' ? stack : callStack(depth));
+    if (this.known.size >= REMEMBERED_MAX) this.known.clear();
+    this.known.set(stack, made);
+    return made;
+  }
+}

@@ -105,7 +105,7 @@ import {
   PAGE_STRIDE,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
-import { leftToOthers, sheavesLeft } from './affinity.ts';
+import { isOthersSheaf, leftToOthers } from './affinity.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { giveUpCache } from './destroy.ts';
@@ -707,7 +707,7 @@ export class Sheaves implements SlabAllocator {
       return;
     }
     const others = leftToOthers(this.metadata);
-    let full = this.takeFromBarn(cache, this.cpu.node, sheavesLeft(others));
+    let full = this.takeFromBarn(cache, this.cpu.node, others > 0);
     if (full === 0) {
       const bottom = this.bottomOf(slot, hot[slot | MAIN]);
       const count = this.base.fill(cache, bottom, 0, hot[slot | LIMIT], gfp, NODE_ANY);
@@ -810,11 +810,11 @@ export class Sheaves implements SlabAllocator {
   }
 
   /**
-   * A full sheaf from a node's barn, claimed, or 0: if it can be, one that this CPU has put there; else another one, if the barn has
-   * more than `left`.
+   * A full sheaf from a node's barn, claimed, or 0: if it can be, one that this CPU has put there; else another one, unless
+   * `leaves` and its objects had better be left to another CPU.
    */
-  private takeFromBarn(cache: number, node: number = this.cpu.node, left = 0): number {
-    const { m, metadata, own } = this;
+  private takeFromBarn(cache: number, node: number = this.cpu.node, leaves = false): number {
+    const { m, metadata, cpu, own } = this;
     const { layout } = metadata;
     const barn = barnAt(layout, cache, node);
     const first = sheavesAt(layout, cache);
@@ -826,9 +826,9 @@ export class Sheaves implements SlabAllocator {
         return first + (number << SHEAF_WORDS_SHIFT);
     }
     const end = layout.sheavesPerCache;
-    if (left > 0 && countSet(m, barn, 0, end) <= left) return 0;
     for (let number = nextSet(m, barn, 0, end); number < end; number = nextSet(m, barn, number + 1, end)) {
       const sheaf = first + (number << SHEAF_WORDS_SHIFT);
+      if (leaves && isOthersSheaf(metadata, cpu, cache, sheaf)) continue;
       if (this.claimFull(cache, sheaf)) return sheaf;
     }
     return 0;

@@ -171,6 +171,8 @@ import { type Collected, collectWaiting, listWaiting } from './waiting.ts';
 
 /** Times that a holder collects pending objects before it leaves the rest to the next one. */
 const COLLECT_TRIES = 2;
+/** So many slabs of others are left to them: all of them. */
+const ALL: number = Number.POSITIVE_INFINITY;
 /** Times that a claim is tried while only counts change under it. */
 const CLAIM_TRIES = 4;
 
@@ -394,11 +396,14 @@ export class Slabifier implements SlabAllocator {
     const node = this.nodeFor(cache, gfp, askedNode);
     if (isSlob(this.metadata, cache)) return this.fillRuns(cache, sheaf, have, want, gfp, node);
     let n = have;
-    const hint = this.last[cache];
-    if (hint !== 0 && node === NODE_ANY && this.claim(hint, cache))
-      n = this.take(cache, hint, sheaf, n, want);
     const others = leftToOthers(this.metadata);
-    if (n < want) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, others);
+    const hint = this.last[cache];
+    if (hint !== 0 && node === NODE_ANY && !(others > 0 && this.isOthers(hint)) && this.claim(hint, cache))
+      n = this.take(cache, hint, sheaf, n, want);
+    if (n < want && others > 0) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, ALL);
+    // Without objects of its own left, it takes of the others' what is more than a few slabs.
+    if (n < want && (others === 0 || n === have))
+      n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, others);
     while (n < want) {
       const head = this.unpark(cache, node) || this.newSlab(cache, gfp, node);
       if (head === 0) break;
@@ -988,7 +993,10 @@ export class Slabifier implements SlabAllocator {
     return n;
   }
 
-  /** One pass over the partial bitmap of a window, lowest slab first, so that the highest grow empty. */
+  /**
+   * One pass over the partial bitmap of a window, lowest slab first, so that the highest grow empty. `others`: how many slabs'
+   * worth of free objects are left to other CPUs (affinity.ts).
+   */
   private fillFromNode(
     cache: number,
     sheaf: number,
@@ -1002,19 +1010,23 @@ export class Slabifier implements SlabAllocator {
     const bitmap = partialAt(metadata.layout, cache);
     const end = Math.min(limit, m[H_FRAMES]);
     let n = have;
-    let toLeave = others;
+    let toLeave = others * m[cacheAt(metadata.layout, cache) + C_OBJECTS];
     for (
       let pfn = nextSet(m, bitmap, start, end);
       n < want && pfn < end;
       pfn = nextSet(m, bitmap, pfn + 1, end)
     ) {
-      if (toLeave > 0 && isOthers(metadata, this.cpu, pageAt(metadata.layout, pfn))) {
-        toLeave--;
-        continue;
+      if (toLeave > 0 && this.isOthers(pfn)) {
+        toLeave -= m[pageAt(metadata.layout, pfn) + PAGE_CLAIM] & COUNT_MASK;
+        if (toLeave >= 0) continue;
       }
       if (this.claim(pfn, cache)) n = this.take(cache, pfn, sheaf, n, want);
     }
     return n;
+  }
+
+  private isOthers(head: number): boolean {
+    return isOthers(this.metadata, this.cpu, pageAt(this.metadata.layout, head));
   }
 
   /** A new slab, claimed, all objects FREE; 0 without memory, or if its constructor is user code. */

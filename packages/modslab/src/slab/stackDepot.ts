@@ -22,7 +22,7 @@
 import { DEPOT_WORDS, H_DEPOT_TOP, H_STACK_DEPTH, WORD_SHIFT } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import { decodeText, encodeText } from '../memory/text.ts';
-import { callStack, framesOf, stackFingerprint } from './callStack.ts';
+import { framesOf, StackMemo } from './callStack.ts';
 
 const BUCKETS = 8192;
 const NEXT = 0;
@@ -31,8 +31,6 @@ const LENGTH = 2;
 const RECORD_HEAD = 3;
 const KIND_FRAME = 0;
 const KIND_STACK = 1;
-/** Stacks that a thread remembers, by fingerprint or text, so that it need not look them up again. */
-const REMEMBERED_MAX = 4096;
 
 /** FNV-1a. */
 function hashOf(words: ArrayLike<number>): number {
@@ -46,7 +44,7 @@ export class StackDepot {
   private readonly metadata: Metadata;
   private readonly m: Int32Array;
   private readonly base: number;
-  private readonly known: Map<string | number, number> = new Map();
+  private readonly known: StackMemo<number> = new StackMemo();
 
   constructor(metadata: Metadata) {
     this.metadata = metadata;
@@ -57,14 +55,7 @@ export class StackDepot {
   /** The handle of the caller's stack; 0 if the depot is full. Cost: what the engine takes to walk a stack. */
   capture(): number {
     const depth = Math.max(1, this.m[H_STACK_DEPTH]);
-    const stack = stackFingerprint(depth) ?? callStack(depth);
-    let handle = this.known.get(stack);
-    if (handle === undefined) {
-      handle = this.add(framesOf(typeof stack === 'string' ? stack : callStack(depth), depth));
-      if (this.known.size >= REMEMBERED_MAX) this.known.clear();
-      this.known.set(stack, handle);
-    }
-    return handle;
+    return this.known.of(depth, (text) => this.add(framesOf(text, depth)));
   }
 
   /** The handle of a stack; 0 if the depot is full. */

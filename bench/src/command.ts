@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { writeDocument } from './document.ts';
 import { type Plan, runSuite, SUBJECTS, statusOf, workloadNames } from './measure.ts';
+import { profileSlower } from './profiles.ts';
 import type { Report } from './results.ts';
 import { runtimeNames } from './runtimes.ts';
 import { formatReport } from './table.ts';
@@ -120,17 +121,24 @@ function readReport(file: string): Report {
   return report;
 }
 
+/** The run's report, or that of an earlier run; one that is to be a document has profiles. */
+async function reportOf({ plan, from, report }: Options, partial: (report: Report) => void): Promise<Report> {
+  if (from !== undefined) return readReport(from);
+  const measured = await runSuite({ ...plan, partial });
+  return report ? { ...measured, profiles: await profileSlower(measured, plan) } : measured;
+}
+
 async function run(args: readonly string[], preset: Preset): Promise<number> {
   const options = await readOptions(args, preset);
   if (options === undefined) {
     console.log(usage(preset));
     return 0;
   }
-  const { plan, json, details, from } = options;
+  const { plan, json, details } = options;
   const write = (report: Report): void => {
     if (typeof json === 'string') writeFileSync(json, `${JSON.stringify(report, undefined, 1)}\n`);
   };
-  const report = from === undefined ? await runSuite({ ...plan, partial: write }) : readReport(from);
+  const report = await reportOf(options, write);
   write(report);
   console.log(json === true ? JSON.stringify(report, undefined, 1) : formatReport(report, details).trimEnd());
   if (options.report) for (const file of writeDocument(report)) process.stderr.write(`wrote ${file}\n`);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { goalsOf, isMet, verdict } from './goals.ts';
 import { packageFile } from './paths.ts';
 import { type Plot, plotsOf } from './plots.ts';
-import { type Report, summary } from './results.ts';
+import { type Part, type Report, resultOf, summary } from './results.ts';
 import { figure, layOut, legend, meanTable, ratioTable, timeTable } from './table.ts';
 
 /** Bytes, from `npm run size`; undefined where it cannot be run. */
@@ -27,6 +27,38 @@ function goalTable(report: Report): string[] {
       goal.note,
     ]),
   ]);
+}
+
+/** "push (sheaves) 2.9"; in ns if the workload's figure is known, else in percent. */
+function partText({ name, share }: Part, ns: number | undefined): string {
+  const [, called = name, file = ''] = /^(.*) ([\w-]+)\.[jt]s:\d+$/.exec(name) ?? [];
+  const amount = ns === undefined ? `${Math.round(100 * share)} %` : figure(ns * share);
+  return `${called}${file === '' ? '' : ` (${file})`} ${amount}`;
+}
+
+/** A workload of several figures has parts in percent. */
+function whereTimeGoes({ rows, profiles = [] }: Report): string[] {
+  if (profiles.length === 0) return [];
+  const grid = profiles.map(({ workload, parts }) => {
+    const own = rows.filter((row) => row.workload === workload && row.counts);
+    const [ns, mimallocs] = (['js', 'c'] as const).map((side) =>
+      own.length === 1 && own[0] !== undefined
+        ? resultOf(own[0], side === 'js' ? 'modslab' : 'mimalloc', side)?.gross.figure
+        : undefined,
+    );
+    const times = [ns, mimallocs].map((time) => (time === undefined ? '–' : figure(time)));
+    return [workload, ...times, parts.map((part) => partText(part, ns)).join(' · ')];
+  });
+  return [
+    '## Where the time goes',
+    '',
+    "Of the workloads that take longer than mimalloc: the functions that take most, of V8's sampling profiler with inlining switched",
+    "off, as shares of the workload's ns (in percent where it has several figures). Those of the workload are the benchmark itself.",
+    '`npm run bench:profile -- WORKLOAD` has all, by line with `--lines`.',
+    '',
+    ...layOut([['workload', 'ns', "mimalloc's", 'of which'], ...grid]),
+    '',
+  ];
 }
 
 /** The document's text; plots are linked as files of the folder `benchmarks/` beside it. */
@@ -51,9 +83,9 @@ export function documentOf(report: Report, plots: readonly Plot[]): string {
     '',
     ...goalTable(report),
     '',
-    'What was tried for those that are not met, kept and dropped, is in section 10 of [design.md](design.md); where the',
-    'time of a workload goes, function by function, `npm run bench:profile -- WORKLOAD` tells.',
+    'What was tried for those that are not met, kept and dropped, is in section 10 of [design.md](design.md).',
     '',
+    ...whereTimeGoes(report),
     '## Geometric means',
     '',
     "modslab's time ÷ the other's, gross (net); below 1 modslab is the faster. `replace-1g` counts as a workload of one thread.",

@@ -10,7 +10,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { commandOf, findWorkload, type Part, play, sample } from './sampling.ts';
+import type { Part } from './results.ts';
+import { commandOf, findWorkload, play, sample } from './sampling.ts';
 import type { Workload } from './suite.ts';
 import { figure, layOut } from './table.ts';
 

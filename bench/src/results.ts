@@ -51,6 +51,18 @@ export interface Problem {
   readonly text: string;
 }
 
+/** A function or a line, and its share of the samples, 0 … 1. */
+export interface Part {
+  readonly name: string;
+  readonly share: number;
+}
+
+/** Where modslab's time in a workload goes, the parts that take most first. */
+export interface Profile {
+  readonly workload: string;
+  readonly parts: readonly Part[];
+}
+
 export interface Report {
   readonly format: 2;
   readonly machine: string;
@@ -69,6 +81,8 @@ export interface Report {
   /** Heaps that failed validation or changed objects after the last round. */
   readonly problems: readonly Problem[];
   readonly missing: readonly string[];
+  /** Of the workloads that take longer than mimalloc, in what is to be a document. */
+  readonly profiles?: readonly Profile[];
 }
 
 export interface Measured {

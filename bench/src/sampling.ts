@@ -1,7 +1,8 @@
 /**
  * V8's sampling profiler around a workload: which functions take its time. The workload runs, warm, in a process of its own.
- * Counted is what runs inside of the workload's own functions, on all threads; starting, waiting and validating are left out. V8
- * knows of inlined functions too, so the parts of a hot path that it has inlined into the loop are told apart.
+ * Counted is what runs inside of the workload's own functions, on all threads; starting, waiting and validating are left out. The
+ * optimizing compiler's inlining is switched off, else nearly all would be the workload's: that makes everything slower, more so
+ * the short functions. By line it stays on: the numbers of lines are right, but the file may be that of the caller.
  */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -10,6 +11,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Command, Contestant } from './contestant.ts';
 import { sibling } from './paths.ts';
+import type { Part } from './results.ts';
 import { createSuite, type Scale, type Workload } from './suite.ts';
 import { figure } from './table.ts';
 import { decodeTrace, findTraces } from './traces.ts';
@@ -17,6 +19,7 @@ import { decodeTrace, findTraces } from './traces.ts';
 /** V8's default is 1,000 µs; finer, so that a second is enough. */
 const INTERVAL_US = 200;
 const WARM_MS = 1000;
+const NO_INLINING = '--no-turbo-inlining';
 
 interface ProfileNode {
   readonly id: number;
@@ -44,12 +47,6 @@ function inside(nodes: readonly ProfileNode[]): ProfileNode[] {
   const root = nodes[0];
   if (root !== undefined) visit(root, false);
   return found;
-}
-
-/** A function or a line, and its share of the samples, 0 … 1. */
-export interface Part {
-  readonly name: string;
-  readonly share: number;
 }
 
 export interface Sampled {
@@ -109,7 +106,8 @@ export async function sample(
 ): Promise<Sampled> {
   const folder = mkdtempSync(join(tmpdir(), 'modslab-profile-'));
   try {
-    const flags = ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-interval=${INTERVAL_US}`];
+    const profiler = ['--cpu-prof', `--cpu-prof-dir=${folder}`, `--cpu-prof-interval=${INTERVAL_US}`];
+    const flags = byLine ? profiler : [...profiler, NO_INLINING];
     const figures = await play(commandOf(workload, allocator, ms, flags), workload);
     const profiles = readdirSync(folder).map(
       (file) => (JSON.parse(readFileSync(join(folder, file), 'utf8')) as { nodes: ProfileNode[] }).nodes,

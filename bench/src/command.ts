@@ -3,8 +3,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { writeDocument } from './document.ts';
+import { explained } from './explained.ts';
 import { type Plan, runSuite, SUBJECTS, statusOf, workloadNames } from './measure.ts';
-import { profileSlower } from './profiles.ts';
 import type { Report } from './results.ts';
 import { runtimeNames } from './runtimes.ts';
 import { formatReport } from './table.ts';
@@ -121,11 +121,10 @@ function readReport(file: string): Report {
   return report;
 }
 
-/** The run's report, or that of an earlier run; one that is to be a document has profiles. */
+/** The run's report, or that of an earlier run; what is to be a document says more. */
 async function reportOf({ plan, from, report }: Options, partial: (report: Report) => void): Promise<Report> {
-  if (from !== undefined) return readReport(from);
-  const measured = await runSuite({ ...plan, partial });
-  return report ? { ...measured, profiles: await profileSlower(measured, plan) } : measured;
+  const measured = from === undefined ? await runSuite({ ...plan, partial }) : readReport(from);
+  return report ? explained(measured, plan) : measured;
 }
 
 async function run(args: readonly string[], preset: Preset): Promise<number> {

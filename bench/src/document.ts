@@ -61,6 +61,44 @@ function whereTimeGoes({ rows, profiles = [] }: Report): string[] {
   ];
 }
 
+function whatMemoryIs({ memoryParts = [] }: Report): string[] {
+  if (memoryParts.length === 0) return [];
+  return [
+    '## What the memory is made of',
+    '',
+    'modslab, when a trace has most bytes live: page frames and metadata in use, as multiples of those bytes. *Rounding*: objects are',
+    'as large as their size class. *Free*: objects in sheaves and slabs.',
+    '',
+    ...layOut([
+      ['trace', 'MiB live', 'rounding', 'free', 'metadata', 'in all'],
+      ...memoryParts.map(({ trace, live, rounding, free, metadata }) => [
+        trace,
+        figure(live / 2 ** 20),
+        ...[rounding, free, metadata, 1 + rounding + free + metadata].map(figure),
+      ]),
+    ]),
+    '',
+  ];
+}
+
+function whatTakesLong({ longCalls = [] }: Report): string[] {
+  if (longCalls.length === 0) return [];
+  return [
+    '## What makes calls long',
+    '',
+    'Single calls of kmalloc and kfree in churn that take 0.4 µs or more, by what the counters of the slow paths say they did.',
+    '',
+    ...layOut([
+      ['what they did', 'of a million calls', 'median, ns', 'longest, ns'],
+      ...longCalls.map(({ what, inMillion, median, longest }) => [
+        what,
+        ...[inMillion, median, longest].map(figure),
+      ]),
+    ]),
+    '',
+  ];
+}
+
 /** The document's text; plots are linked as files of the folder `benchmarks/` beside it. */
 export function documentOf(report: Report, plots: readonly Plot[]): string {
   const { scale, rounds, roundMs, warmMs, statistic } = report.parameters;
@@ -86,6 +124,8 @@ export function documentOf(report: Report, plots: readonly Plot[]): string {
     'What was tried for those that are not met, kept and dropped, is in section 10 of [design.md](design.md).',
     '',
     ...whereTimeGoes(report),
+    ...whatMemoryIs(report),
+    ...whatTakesLong(report),
     '## Geometric means',
     '',
     "modslab's time ÷ the other's, gross (net); below 1 modslab is the faster. `replace-1g` counts as a workload of one thread.",

@@ -63,6 +63,24 @@ export interface Profile {
   readonly parts: readonly Part[];
 }
 
+/** What page frames and metadata in use are made of, when a trace has most bytes live: multiples of these. */
+export interface MemoryParts {
+  readonly trace: string;
+  /** Bytes. */
+  readonly live: number;
+  readonly rounding: number;
+  readonly free: number;
+  readonly metadata: number;
+}
+
+/** Calls of kmalloc and kfree that took long, by what they did; times in ns. */
+export interface LongCalls {
+  readonly what: string;
+  readonly inMillion: number;
+  readonly median: number;
+  readonly longest: number;
+}
+
 export interface Report {
   readonly format: 2;
   readonly machine: string;
@@ -81,8 +99,10 @@ export interface Report {
   /** Heaps that failed validation or changed objects after the last round. */
   readonly problems: readonly Problem[];
   readonly missing: readonly string[];
-  /** Of the workloads that take longer than mimalloc, in what is to be a document. */
+  /** What is to be a document has these too: profiles of the workloads that take longer than mimalloc. */
   readonly profiles?: readonly Profile[];
+  readonly memoryParts?: readonly MemoryParts[];
+  readonly longCalls?: readonly LongCalls[];
 }
 
 export interface Measured {

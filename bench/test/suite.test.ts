@@ -11,9 +11,12 @@ import { after, test } from 'node:test';
 import { CHROMIUM } from '#src/chromium.js';
 import { documentOf } from '#src/document.js';
 import { goalsOf, isMet } from '#src/goals.js';
+import { longCalls } from '#src/longCalls.js';
+import { memoryParts } from '#src/memoryParts.js';
 import { plotsOf } from '#src/plots.js';
 import type { Report, Row } from '#src/results.js';
 import { createSuite } from '#src/suite.js';
+import { decodeTrace } from '#src/traces.js';
 import { has, run } from './support.js';
 
 const TINY = ['--tiny', '--rounds', '1', '--ms', '1'];
@@ -97,6 +100,23 @@ function theDocumentIsWhole(report: Report): void {
     assert.ok(!svg.includes('NaN'), file);
   }
 }
+
+test('the document says what a trace’s memory is made of, and what makes calls long', async () => {
+  const { file } = await decodeTrace('small', join(traces(), 'small.mtrace'), folder);
+  const parts = memoryParts('small', file);
+  assert.equal(parts.live, 75_064, '70,000 + 5,000 + 64 + 100: at the realloc');
+  assert.ok(parts.rounding > 0 && parts.free > 0 && parts.metadata > 0);
+  const long = longCalls(200_000);
+  assert.ok(
+    long.every(({ inMillion, median, longest }) => inMillion > 0 && median >= 400 && longest >= median),
+  );
+  const { report } = readReport('explained.json', '--subjects', 'modslab', '--only', 'pair');
+  const profiles = [{ workload: 'pair', parts: [{ name: 'pop sheaves.js:79', share: 0.25 }] }];
+  const text = documentOf({ ...report, profiles, memoryParts: [parts], longCalls: long }, []);
+  assert.match(text, /^\| pair +\| +[\d.,]+ \| +– \| +pop \(sheaves\) [\d.]+ \|$/m);
+  assert.match(text, /^\| small +\| +0.07 \|/m);
+  assert.match(text, /## What makes calls long/);
+});
 
 test('the peers take part where their tools are there', (t) => {
   const only = 'pair,churn,glibc-simple,alloc-test,sh6bench,slab-test';

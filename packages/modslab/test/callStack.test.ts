@@ -1,10 +1,13 @@
 // Call stacks: a fingerprint tells them apart, and frames of modslab's own are left out.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import test from 'node:test';
 import { callStack, framesOf, stackFingerprint } from '#src/slab/callStack.js';
+import { smallHeap } from './support/heap.js';
 
 const DEPTH = 8;
-const isV8 = 'stackTraceLimit' in Error;
+/** An engine that gives call sites as objects. */
+const hasSites = stackFingerprint(1) !== undefined;
 
 function fromHere(): number | undefined {
   return stackFingerprint(DEPTH);
@@ -14,7 +17,7 @@ function fromThere(): number | undefined {
   return stackFingerprint(DEPTH);
 }
 
-test('a stack has the same fingerprint each time, another stack another one', { skip: !isV8 }, () => {
+test('a stack has the same fingerprint each time, another stack another one', { skip: !hasSites }, () => {
   const met = [fromHere, fromHere, fromThere].map((call) => call());
   assert.equal(typeof met[0], 'number');
   assert.equal(met[0], met[1]);
@@ -23,7 +26,7 @@ test('a stack has the same fingerprint each time, another stack another one', { 
   assert.notEqual(callers[0], callers[1], 'called from two places of one line');
 });
 
-test('stacks of two functions without a script are told apart by name', { skip: !isV8 }, () => {
+test('stacks of two functions without a script are told apart by name', { skip: !hasSites }, () => {
   const met: (number | undefined)[] = [];
   for (const method of ['map', 'forEach', 'map'] as const)
     [0][method](() => {
@@ -33,20 +36,108 @@ test('stacks of two functions without a script are told apart by name', { skip: 
   assert.notEqual(met[0], met[1]);
 });
 
-test("the program's own settings for stacks are as before, and in use", () => {
-  const settings = Error as { prepareStackTrace?: unknown; stackTraceLimit?: number };
-  const { prepareStackTrace, stackTraceLimit } = settings;
-  const own = (): string => 'mine';
-  settings.prepareStackTrace = own;
-  settings.stackTraceLimit = 3;
+interface Settings {
+  prepareStackTrace?: unknown;
+  stackTraceLimit?: number;
+}
+const settings = Error as Settings;
+
+/** Runs `act` with settings of the program's own, which are as before when it returns. */
+function withSettings(own: Settings, act: () => void): void {
+  const before = Object.getOwnPropertyDescriptors(Error) as Record<string, PropertyDescriptor>;
+  Object.assign(settings, own);
   try {
-    stackFingerprint(DEPTH);
-    assert.equal(settings.prepareStackTrace, own);
-    assert.equal(settings.stackTraceLimit, 3);
+    act();
+    for (const [name, value] of Object.entries(own)) assert.equal(settings[name as keyof Settings], value);
   } finally {
-    settings.prepareStackTrace = prepareStackTrace;
-    settings.stackTraceLimit = stackTraceLimit;
+    for (const name of ['prepareStackTrace', 'stackTraceLimit'] as const) {
+      if (before[name] === undefined) delete settings[name];
+      else Object.defineProperty(Error, name, before[name]);
+    }
   }
+}
+
+test("the program's own settings for stacks are as before, and in use", () => {
+  withSettings({ prepareStackTrace: () => 'mine', stackTraceLimit: 3 }, () => void stackFingerprint(DEPTH));
+  withSettings({ stackTraceLimit: 7 }, () => void stackFingerprint(DEPTH));
+  const had = Object.hasOwn(Error, 'prepareStackTrace');
+  stackFingerprint(DEPTH);
+  assert.equal(Object.hasOwn(Error, 'prepareStackTrace'), had);
+});
+
+test('a prepareStackTrace that throws, or returns no text, leaves a call without a stack', () => {
+  const throws = (): never => {
+    throw new Error('mine');
+  };
+  withSettings({ prepareStackTrace: throws }, () => assert.equal(callStack(DEPTH), ''));
+  withSettings({ prepareStackTrace: () => 42 }, () => assert.equal(callStack(DEPTH), ''));
+});
+
+test('a stack that overflows leaves the settings as they were', () => {
+  const { stackTraceLimit } = settings;
+  const { prepareStackTrace } = settings;
+  const dig = (): void => {
+    stackFingerprint(DEPTH);
+    callStack(DEPTH);
+    dig();
+  };
+  assert.throws(dig, /stack/i);
+  assert.equal(settings.stackTraceLimit, stackTraceLimit);
+  assert.equal(settings.prepareStackTrace, prepareStackTrace);
+  assert.equal(typeof new Error('one').stack, 'string');
+});
+
+test('settings that cannot be changed are left alone', () => {
+  for (const how of ['preventExtensions', 'freeze']) {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [...process.execArgv, '--input-type=module', '-e', FIXED.replace('HOW', how)],
+      { encoding: 'utf8' },
+    );
+    assert.equal(status, 0, stderr);
+  }
+});
+
+/** A program that fixes `Error`, and has slab debugging note who calls. */
+const FIXED = `import { Heap } from '${import.meta.resolve('modslab')}';
+Object.HOW(Error);
+const heap = Heap.create({ size: 2 ** 22, debug: 'U' });
+for (let i = 0; i < 3; i++) heap.kfree(heap.kmalloc(64));
+if (heap.leaks().length > 0 || typeof new Error('one').stack !== 'string') process.exit(1);`;
+
+for (const depth of [1, 2, 3, 16]) {
+  test(`three callers of kmalloc are told apart with stacks of ${depth} frames`, () => {
+    const heap = smallHeap({ debug: 'U' });
+    heap.tracking = { depth };
+    const alpha = (): number => heap.kmalloc(64);
+    const beta = (): number => heap.kmalloc(64);
+    const gamma = (): number => alpha();
+    const callers = [alpha, beta, gamma];
+    for (const call of [...callers, ...callers]) call();
+    const stacks = heap.leaks().map(({ stack }) => stack);
+    const named = stacks.map((stack) => stack.map((frame) => /(alpha|beta|gamma)/.exec(frame)?.[1] ?? ''));
+    const wanted =
+      depth === 1
+        ? [['alpha'], ['beta']]
+        : [
+            ['alpha', ''],
+            ['beta', ''],
+            ['alpha', 'gamma'],
+          ];
+    const found = named.map((frames) => frames.slice(0, Math.min(depth, 2)).join());
+    assert.deepEqual(found.sort(), wanted.map((frames) => frames.slice(0, depth).join()).sort());
+    for (const stack of stacks) assert.ok(stack.length <= depth);
+  });
+}
+
+test('all of the frames that are asked for are noted', () => {
+  const heap = smallHeap({ debug: 'U' });
+  heap.tracking = { depth: 16 };
+  const dig = (n: number): number => (n === 0 ? heap.kmalloc(64) : dig(n - 1));
+  dig(30);
+  const [{ stack }] = heap.leaks();
+  assert.equal(stack.length, 16);
+  assert.ok(stack.every((frame) => frame.includes('dig')));
 });
 
 test('frames leave out those of modslab, of both forms of text', () => {

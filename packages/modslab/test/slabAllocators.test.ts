@@ -282,10 +282,11 @@ test('sheaves: a barn of another CPU’s objects is left to that one, while ther
   const { sheaves, metadata } = layers;
   const cache = sheaves.create(spec('exchanged', 64));
   const capacity = metadata.m[cacheAt(metadata.layout, cache) + C_CAPACITY];
-  const addresses = Array.from({ length: capacity * 16 }, () => sheaves.alloc(cache, 0));
+  const addresses = Array.from({ length: capacity * 7 }, () => sheaves.alloc(cache, 0));
   const users = new Set(addresses.map((address) => address >>> 12));
   for (const address of addresses) sheaves.free(cache, address);
   const { cached } = sheaves.getObjects(cache);
+  assert.equal(cached, capacity * 7, 'main, a spare, and its half of the barn');
   const theirs = Array.from({ length: 6 * capacity }, () => other.sheaves.alloc(cache, 0));
   assert.ok(sheaves.getObjects(cache).cached >= cached, 'no sheaf was taken');
   assert.ok(
@@ -302,6 +303,19 @@ test('sheaves: a barn of another CPU’s objects is left to that one, while ther
     left.cached <= 3 * capacity && left.free === 0,
     `${left.cached} cached and ${left.free} free, where nothing else is left`,
   );
+});
+
+test('sheaves: a CPU that stays away has its share of a barn only, and another one may use the rest', () => {
+  const layers = createLayers({ frames: 300 });
+  const other = layersOn(layers.metadata, layers.data);
+  const { sheaves, metadata } = layers;
+  const cache = sheaves.create(spec('shared', 64));
+  const capacity = metadata.m[cacheAt(metadata.layout, cache) + C_CAPACITY];
+  for (const { sheaves: own } of [layers, other]) {
+    const addresses = Array.from({ length: capacity * 16 }, () => own.alloc(cache, 0));
+    for (const address of addresses) own.free(cache, address);
+  }
+  assert.equal(sheaves.getObjects(cache).cached, 2 * 7 * capacity);
 });
 
 test('sheaves: what another CPU has freed comes home to the one that uses its slabs', () => {
@@ -332,6 +346,24 @@ test('partial slabs: a few slabs’ worth of another CPU’s is left to it, then
   for (const address of addresses.filter((_, i) => i % 2 === 1)) slabifier.free(cache, address);
   assert.ok(isTheirs(other.alloc(cache, 0)), 'three slabs’ worth: what is more than one, it takes');
   assert.ok(isTheirs(slabifier.alloc(cache, 0)));
+});
+
+test('partial slabs: sparse ones of another CPU are used up before new ones are made', () => {
+  const { metadata, data, sheaves } = createLayers({ frames: 2000 });
+  const other = layersOn(metadata, data);
+  const cache = sheaves.create(spec('sparse', 256));
+  const perSlab = metadata.m[cacheAt(metadata.layout, cache) + C_OBJECTS];
+  const addresses = Array.from({ length: perSlab * 900 }, () => sheaves.alloc(cache, 0));
+  const users = new Set(addresses.map((address) => address >>> 12));
+  const kept = new Set<number>();
+  for (const address of addresses) {
+    if (kept.has(address >>> 12)) sheaves.free(cache, address);
+    else kept.add(address >>> 12);
+  }
+  const before = usedFrames(metadata);
+  const theirs = Array.from({ length: perSlab * 450 }, () => other.sheaves.alloc(cache, 0));
+  assert.ok(theirs.filter((address) => users.has(address >>> 12)).length > 0.99 * theirs.length - perSlab);
+  assert.ok(usedFrames(metadata) <= before + 2);
 });
 
 test('sheaves: without a free sheaf in the pool objects come straight from the slabs', () => {

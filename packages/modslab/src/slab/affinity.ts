@@ -4,22 +4,33 @@
  * as long as both go on. So, while there is memory:
  *
  *     partial slabs   whoever took objects of a slab last is its *user* (page/page.ts, a hint). A refill takes from slabs without
- *                     another user who is online; if they have nothing, it makes a new slab rather than take from the others, as long
- *                     as these have no more free objects than a *few* slabs
- *     barns           a refill takes a sheaf that this CPU has put there, or one whose topmost object is of such a slab: one that has
- *                     come home, freed by another
+ *                     another user who is online; then from those of others, but it leaves them, on each node, free objects
+ *                     of a *few* slabs, and makes a new one
+ *     barns           a refill takes a sheaf that this CPU has put there, or one whose topmost object is of a slab without another
+ *                     user: one that has come home, freed by another. A CPU has no more than its share of a barn for what it uses itself
  *
- * A *few* is one for each other CPU that ever was, at most LEFT_MAX. So much, and a barn, a cache may keep back. None
- * in a small heap. Whoever finds no other memory takes these too.
+ * A *few* is one for each other CPU that ever was, at most LEFT_MAX; and no refill passes by more than SKIPPED_MAX slabs. So
+ * much, and a barn, a cache may keep back; none in a small heap. Whoever finds no other memory takes these too, before a
+ * constructor function or a page allocator of the user's is called for more.
  */
 
 import { type Cpu, OFFLINE, statusOf } from '../memory/cpu.ts';
-import { CPU_STATUS, cacheAt, cpuAt, H_CPUS_TAKEN, pageAt, SHEAF_TOP } from '../memory/layout.ts';
+import {
+  BARN_FULL_MAX,
+  CPU_STATUS,
+  cacheAt,
+  cpuAt,
+  H_CPUS_TAKEN,
+  pageAt,
+  SHEAF_TOP,
+} from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import { PAGE_USER } from '../page/page.ts';
 import { headOf } from './cacheTable.ts';
 
 const LEFT_MAX = 4;
+/** What a refill may cost more than without all this: so many descriptors looked at. */
+export const SKIPPED_MAX = 32;
 /** A heap of fewer frames has none to leave. */
 const FRAMES_MIN = 256;
 
@@ -41,3 +52,6 @@ export function isOthersSheaf(metadata: Metadata, cpu: Cpu, cache: number, sheaf
   const head = headOf(m, cacheAt(layout, cache), m[sheaf + SHEAF_TOP]);
   return isOthers(metadata, cpu, pageAt(layout, head));
 }
+
+/** How many sheaves of objects of its own a CPU may have in a barn, so that those that stay away leave room for the others. */
+export const barnShare = (others: number): number => Math.ceil(BARN_FULL_MAX / (others + 1));

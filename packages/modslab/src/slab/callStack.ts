@@ -6,8 +6,8 @@
  * their places tells a stack that was met before, so that only new ones need a text.
  */
 
-/** Frames of modslab's own that a stack may have on top. */
-const OWN_DEPTH = 12;
+/** Frames of modslab's own that a stack may have on top: listeners and retries add some to the longest way from `kmalloc`. */
+const OWN_DEPTH = 24;
 
 /** What V8 has and the language's library does not declare. */
 interface V8Error {
@@ -15,10 +15,49 @@ interface V8Error {
   prepareStackTrace?: unknown;
 }
 
+/** What all engines' call sites have, as far as it is used here. */
 interface CallSite {
-  getPosition?(): number;
-  getScriptNameOrSourceURL?(): string | null | undefined;
+  getFileName(): string | null | undefined;
+  getLineNumber(): number | null;
+  getColumnNumber(): number | null;
   getFunctionName(): string | null;
+  getTypeName(): string | null;
+  isEval(): boolean;
+  getEvalOrigin(): string | undefined;
+}
+
+const V8: V8Error = Error as V8Error;
+
+/** Whether a setting can be changed: `Error` may be frozen, or the setting be an accessor of somebody's. */
+function isFree(setting: keyof V8Error): boolean {
+  const descriptor = Object.getOwnPropertyDescriptor(Error, setting);
+  return descriptor === undefined ? Object.isExtensible(Error) : descriptor.writable === true;
+}
+
+const keepSites = (_: Error, sites: readonly CallSite[]): unknown => sites;
+
+/**
+ * `stack` of an Error made here, with up to `limit` frames; undefined where it cannot be had. The settings are restored
+ * whatever happens, by assignments alone: the stack may be about to overflow.
+ */
+function stackOfError(limit: number, prepare?: typeof keepSites): unknown {
+  if (!isFree('stackTraceLimit') || (prepare !== undefined && !isFree('prepareStackTrace'))) return undefined;
+  const { stackTraceLimit, prepareStackTrace } = V8;
+  const hadPrepare = Object.hasOwn(Error, 'prepareStackTrace');
+  try {
+    if (stackTraceLimit !== undefined) V8.stackTraceLimit = limit;
+    if (prepare !== undefined) V8.prepareStackTrace = prepare;
+    return new Error().stack;
+  } catch {
+    // A prepareStackTrace of the program's own may throw.
+    return undefined;
+  } finally {
+    if (stackTraceLimit !== undefined) V8.stackTraceLimit = stackTraceLimit;
+    if (prepare !== undefined) {
+      if (hadPrepare) V8.prepareStackTrace = prepareStackTrace;
+      else delete V8.prepareStackTrace;
+    }
+  }
 }
 
 /** FNV-1a's, and another odd number for the other half. */
@@ -27,53 +66,45 @@ const HIGH_PRIME = 0x85ebca6b;
 /** The high half has 21 bits, that both fit in the 53 of a number. */
 const HIGH_SHIFT = 11;
 
-/** Numbers of scripts (and, of frames without one, of functions), for fingerprints. */
-const scripts: Map<string, number> = new Map();
-const SCRIPTS_MAX = 4096;
+/** Numbers of names (of scripts; of functions, in frames without one), for fingerprints. */
+const names: Map<string, number> = new Map();
+const NAMES_MAX = 4096;
+let namesEver = 0;
 
 function numberOf(name: string): number {
-  let number = scripts.get(name);
+  let number = names.get(name);
   if (number === undefined) {
     // Forgotten names get new numbers, so that old fingerprints are met no more.
-    number = (scripts.get('') ?? 0) + 1;
-    if (scripts.size >= SCRIPTS_MAX) scripts.clear();
-    scripts.set('', number);
-    scripts.set(name, number);
+    if (names.size >= NAMES_MAX) names.clear();
+    number = ++namesEver;
+    names.set(name, number);
   }
   return number;
 }
 
-const keepSites = (_: Error, sites: readonly CallSite[]): unknown => sites;
-
-/** The caller's stack as objects; undefined where the engine is not V8, or does not let them be had. */
-function callSites(depth: number): readonly CallSite[] | undefined {
-  const v8 = Error as V8Error;
-  const { stackTraceLimit, prepareStackTrace } = v8;
-  if (stackTraceLimit === undefined || Object.isFrozen(Error)) return undefined;
-  v8.stackTraceLimit = depth + OWN_DEPTH;
-  v8.prepareStackTrace = keepSites;
-  const sites: unknown = new Error().stack;
-  v8.prepareStackTrace = prepareStackTrace;
-  v8.stackTraceLimit = stackTraceLimit;
-  return Array.isArray(sites) ? (sites as readonly CallSite[]) : undefined;
+/** What a call site's line and column are relative to. */
+function scriptOf(site: CallSite): string {
+  const file = site.getFileName();
+  if (site.isEval()) return `${file} ${site.getEvalOrigin()}`;
+  return file || `${site.getTypeName()}.${site.getFunctionName()}`;
 }
 
 /**
  * A number of 53 bits that is the same for the same stack, in this thread, and for others most probably another; undefined
- * where stacks can be had as texts only.
+ * where stacks can be had as texts only. It covers all frames that the text for `depth` has. (Of one method that objects of
+ * several classes inherit, one class's name may be shown for another's.)
  */
 export function stackFingerprint(depth: number): number | undefined {
-  const sites = callSites(depth);
-  if (sites === undefined) return undefined;
-  let low = 0x811c9dc5;
+  // One frame more than the text: this function is one more on top of it.
+  const sites = stackOfError(depth + OWN_DEPTH + 1, keepSites);
+  if (!Array.isArray(sites)) return undefined;
+  let low = 0x811c9dc5 ^ depth;
   let high = 0;
-  for (const site of sites) {
-    const position = site.getPosition?.();
-    if (position === undefined) return undefined;
-    const script = numberOf(site.getScriptNameOrSourceURL?.() || `\n${site.getFunctionName()}`);
-    low = Math.imul(Math.imul(low ^ position, LOW_PRIME) ^ script, LOW_PRIME);
-    high =
-      Math.imul(Math.imul(high ^ (position + 1), HIGH_PRIME) ^ (low >>> HIGH_SHIFT), HIGH_PRIME) ^ script;
+  for (const site of sites as readonly CallSite[]) {
+    const place = Math.imul(site.getLineNumber() ?? 0, LOW_PRIME) ^ (site.getColumnNumber() ?? 0);
+    const script = numberOf(scriptOf(site));
+    low = Math.imul(Math.imul(low ^ place, LOW_PRIME) ^ script, LOW_PRIME);
+    high = Math.imul(Math.imul(high ^ (place + 1), HIGH_PRIME) ^ (low >>> HIGH_SHIFT), HIGH_PRIME) ^ script;
   }
   return (high >>> HIGH_SHIFT) * 2 ** 32 + (low >>> 0);
 }
@@ -86,14 +117,10 @@ function ownPlaces(url: string): string[] {
   return place === undefined ? [] : [place, place.replace(/dist\/(checked\/)?$/, 'src/')];
 }
 
-/** The text of the caller's stack, of about `depth` frames besides modslab's own. */
+/** The text of the caller's stack, of about `depth` frames besides modslab's own; '' where there is none. */
 export function callStack(depth: number): string {
-  const limited = Error as V8Error;
-  const limit = Object.isFrozen(Error) ? undefined : limited.stackTraceLimit;
-  if (limit !== undefined) limited.stackTraceLimit = depth + OWN_DEPTH;
-  const text = new Error().stack ?? '';
-  if (limit !== undefined) limited.stackTraceLimit = limit;
-  return text;
+  const text = stackOfError(depth + OWN_DEPTH);
+  return typeof text === 'string' ? text : '';
 }
 
 /** The frames of a stack's text, the innermost first, modslab's own left out unless there are no others. */

@@ -105,7 +105,7 @@ import {
   PAGE_STRIDE,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY } from '../page/pageAllocator.ts';
-import { isOthersSheaf, leftToOthers } from './affinity.ts';
+import { barnShare, isOthersSheaf, leftToOthers } from './affinity.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import { type CacheTable, cacheGeneration, stateAt } from './cacheTable.ts';
 import { giveUpCache } from './destroy.ts';
@@ -732,7 +732,7 @@ export class Sheaves implements SlabAllocator {
     const { hot } = this;
     if (hot[slot | EMPTY] === 0) {
       const hasRoom = this.spares(slot) < hot[slot | SPARES];
-      const empty = hasRoom || this.barnHasRoom(cache) ? this.claimSheaf(cache) : 0;
+      const empty = hasRoom || this.barnHasRoom(cache, hot[slot | MAIN]) ? this.claimSheaf(cache) : 0;
       if (empty === 0) {
         this.cpu.countOf(cache, STAT_BARN_PUT_FAIL);
         this.drainMain(cache, slot);
@@ -791,9 +791,24 @@ export class Sheaves implements SlabAllocator {
     this.cpu.countMain(cache, before, after);
   }
 
-  private barnHasRoom(cache: number): boolean {
-    const { layout } = this.metadata;
-    return countSet(this.m, barnAt(layout, cache, this.cpu.node), 0, layout.sheavesPerCache) < BARN_FULL_MAX;
+  /** Whether this node's barn may have a full sheaf of this CPU's. */
+  private barnHasRoom(cache: number, sheaf: number): boolean {
+    const { m, metadata, cpu } = this;
+    const { layout } = metadata;
+    const barn = barnAt(layout, cache, cpu.node);
+    if (countSet(m, barn, 0, layout.sheavesPerCache) >= BARN_FULL_MAX) return false;
+    const others = leftToOthers(metadata);
+    if (others === 0 || isOthersSheaf(metadata, cpu, cache, sheaf)) return true;
+    return this.countOwn(cache, barn) < barnShare(others);
+  }
+
+  /** How many of the sheaves that this CPU remembers are in a barn still. */
+  private countOwn(cache: number, barn: number): number {
+    const { m, own } = this;
+    const at = cache << OWN_SHIFT;
+    let count = 0;
+    for (let i = 1; i <= own[at]; i++) if (hasBit(m, barn, own[at + i])) count++;
+    return count;
   }
 
   private putIntoBarn(cache: number, sheaf: number): void {

@@ -125,7 +125,7 @@ import {
   RELEASING,
 } from '../page/page.ts';
 import { type FrameAllocator, NODE_ANY, type PageAllocator } from '../page/pageAllocator.ts';
-import { isOthers, leftToOthers } from './affinity.ts';
+import { isOthers, leftToOthers, SKIPPED_MAX } from './affinity.ts';
 import { allocBulk, freeBulk } from './bulk.ts';
 import {
   type CacheTable,
@@ -171,8 +171,8 @@ import { type Collected, collectWaiting, listWaiting } from './waiting.ts';
 
 /** Times that a holder collects pending objects before it leaves the rest to the next one. */
 const COLLECT_TRIES = 2;
-/** So many slabs of others are left to them: all of them. */
-const ALL: number = Number.POSITIVE_INFINITY;
+/** More slabs' worth than can be left to others. */
+const ALL = 2 ** 20;
 /** Times that a claim is tried while only counts change under it. */
 const CLAIM_TRIES = 4;
 
@@ -401,9 +401,7 @@ export class Slabifier implements SlabAllocator {
     if (hint !== 0 && node === NODE_ANY && !(others > 0 && this.isOthers(hint)) && this.claim(hint, cache))
       n = this.take(cache, hint, sheaf, n, want);
     if (n < want && others > 0) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, ALL);
-    // Without objects of its own left, it takes of the others' what is more than a few slabs.
-    if (n < want && (others === 0 || n === have))
-      n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, others);
+    if (n < want) n = this.fillFromPartial(cache, sheaf, n, want, gfp, node, others);
     while (n < want) {
       const head = this.unpark(cache, node) || this.newSlab(cache, gfp, node);
       if (head === 0) break;
@@ -995,7 +993,7 @@ export class Slabifier implements SlabAllocator {
 
   /**
    * One pass over the partial bitmap of a window, lowest slab first, so that the highest grow empty. `others`: how many slabs'
-   * worth of free objects are left to other CPUs (affinity.ts).
+   * worth of free objects are left to other CPUs, in at most SKIPPED_MAX slabs (affinity.ts).
    */
   private fillFromNode(
     cache: number,
@@ -1011,6 +1009,7 @@ export class Slabifier implements SlabAllocator {
     const end = Math.min(limit, m[H_FRAMES]);
     let n = have;
     let toLeave = others * m[cacheAt(metadata.layout, cache) + C_OBJECTS];
+    let skipped = 0;
     for (
       let pfn = nextSet(m, bitmap, start, end);
       n < want && pfn < end;
@@ -1018,7 +1017,8 @@ export class Slabifier implements SlabAllocator {
     ) {
       if (toLeave > 0 && this.isOthers(pfn)) {
         toLeave -= m[pageAt(metadata.layout, pfn) + PAGE_CLAIM] & COUNT_MASK;
-        if (toLeave >= 0) continue;
+        if (skipped++ === SKIPPED_MAX) toLeave = 0;
+        if (toLeave > 0) continue;
       }
       if (this.claim(pfn, cache)) n = this.take(cache, pfn, sheaf, n, want);
     }

@@ -41,6 +41,9 @@ const SIZE = 1024;
 /** More than a size class: two frames. */
 const LARGE = 8192;
 
+/** A heap that may grow so large that CPUs leave slabs and sheaves to each other (slab/affinity.ts). */
+const ROOMY: Partial<WorldSetup> = { maxFrames: 256 };
+
 const operation = (text: string, run: Operation['run'], allowed: readonly string[] = []): Operation => ({
   text,
   run,
@@ -334,6 +337,28 @@ export const scenarios: readonly Scenario[] = [
     programs: [
       [free(), alloc(), alloc(), alloc()],
       [free(), free(), free(), free()],
+    ],
+    goOn,
+  },
+  {
+    name: 'slabs are left to the CPU that uses them',
+    small: true,
+    world: { capacity: 1, ...ROOMY },
+    prepare: (world) => dealOut(world, 2, 4),
+    programs: [
+      [free(), free(), shrink, alloc()],
+      [alloc(), free(0), alloc(), alloc()],
+    ],
+    goOn,
+  },
+  {
+    name: 'sheaves that another CPU has filled come home',
+    small: true,
+    world: { capacity: 1, ...ROOMY },
+    prepare: (world) => dealOut(world, 2, 4),
+    programs: [
+      [cross(1), cross(1), cross(1), alloc()],
+      [alloc(), alloc(), free(0), alloc()],
     ],
     goOn,
   },

@@ -50,6 +50,7 @@ export default {
         text: 'Use',
         items: [
           page('Overview', '/guide/'),
+          page('Guide', '/guide/guide'),
           page('Structs and collections', '/guide/collections'),
           page('WebAssembly', '/guide/wasm'),
           page('Examples', '/guide/examples'),

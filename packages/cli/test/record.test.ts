@@ -5,6 +5,10 @@ import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { modslab, path, replayWell, root, write } from './helpers.ts';
 
+/** It is Node's programs that are recorded: others do not read NODE_OPTIONS. */
+const skip =
+  'bun' in process.versions || 'deno' in process.versions ? 'records programs that run in Node' : false;
+
 const index = pathToFileURL(`${root}/packages/modslab/dist/index.js`).href;
 
 const program = write(
@@ -33,7 +37,7 @@ if (isMainThread) {
 `,
 );
 
-test('every heap of every thread is recorded; the status and output are the program’s', () => {
+test('every heap of every thread is recorded; the status and output are the program’s', { skip }, () => {
   const trace = path('recorded.mtrace.gz');
   const { status, stdout, stderr } = modslab([
     'record',
@@ -55,7 +59,7 @@ test('every heap of every thread is recorded; the status and output are the prog
   assert.equal(replayWell(path('recorded.mtrace.2.gz')).events, 2);
 });
 
-test('as ftrace text: caches have names, call sites are there, and it is replayed just so', () => {
+test('as ftrace text: caches have names, call sites are there, and it is replayed just so', { skip }, () => {
   const trace = path('recorded.ftrace');
   const { stderr } = modslab(['record', '-f', 'ftrace', '-c', '-o', trace, '--', process.execPath, program]);
   const text = readFileSync(trace, 'utf8');
@@ -70,7 +74,7 @@ test('as ftrace text: caches have names, call sites are there, and it is replaye
   assert.ok(json.slabinfo.some(({ name }) => name === 'task_struct'));
 });
 
-test('what makes no heap, does not start, or is killed', () => {
+test('what makes no heap, does not start, or is killed', { skip }, () => {
   const nothing = modslab(['record', '-o', path('nothing'), '--', process.execPath, '-e', '0']);
   assert.equal(nothing.status, 2);
   assert.match(nothing.stderr, /no heap was made/);

@@ -119,7 +119,10 @@ const SLOB_FRAMES_SHIFT = 5;
 export interface HeapOptions {
   /** Bytes at the start (default 16 MiB; with `memory`, what it has). */
   size?: number;
-  /** Grows up to this many bytes (default 256 MiB, never less than `size`; with `memory`, what that can grow to). */
+  /**
+   * Grows up to this many bytes, counted from `start` (default 256 MiB, never less than `size`, nor more than `memory` can grow to;
+   * with memory of a fixed size, `size`). `RangeError` if less than `size`.
+   */
   maxSize?: number;
   /** Bring your own. */
   memory?: HeapMemory;
@@ -127,17 +130,20 @@ export interface HeapOptions {
   start?: number;
   /** End (exclusive) of what it may use (default: as far as `maxSize`). */
   end?: number;
-  /** False: plain ArrayBuffers, one thread, the same API. Default: shared where the platform can. */
+  /** False: plain ArrayBuffers, one thread, the same API. Default: as `memory` is; without, shared where the platform can. */
   shared?: boolean;
-  /** Bytes of a page frame: a power of two, 4096 … 65536. Default: by `maxSize`; less than 4096 below 512 KiB. */
+  /**
+   * Bytes of a page frame: a power of two, 4096 … 65536. Default: about `maxSize`/1024 (so 65536 from 64 MiB on), at least
+   * 4096; below 512 KiB about `maxSize`/128, at least 512; on slob about `maxSize`/32, at most 4096.
+   */
   pageSize?: number;
-  /** Most threads attached at once (default 64, at most 1024). */
+  /** Most threads attached at once, 1 … 1024 (default 64). */
   cpus?: number;
-  /** NUMA nodes: equal windows of the heap (default 1). */
+  /** NUMA nodes: equal windows of the heap, 1 … 64 (default 1). */
   nodes?: number;
-  /** Cache descriptors, those of kmalloc included (default 256, at most 4096). */
+  /** Cache descriptors, those of kmalloc included, 32 … 4096 (default 256). */
   caches?: number;
-  /** The window that `GFP.DMA` allocates from. */
+  /** The window that `GFP.DMA` allocates from: bytes, rounded inwards to whole pages; `RangeError` if none is left. */
   dma?: { start: number; end: number };
   /** Sizes of kmalloc's caches (default: one between any two powers of two; docs/size-classes.md compares others). */
   sizeClasses?: SizeClasses;
@@ -159,30 +165,37 @@ export interface HeapOptions {
 
 /** What `postMessage` or `workerData` carries to another thread. Nothing is transferred. */
 export interface HeapHandle {
+  /** Of the layout of shared memory: the threads of a heap have the same. */
   readonly version: number;
+  /** The allocator's own: nobody else writes to it. */
   readonly metadata: SharedArrayBuffer;
+  /** What addresses are offsets in. */
   readonly memory: SharedArrayBuffer | WasmMemory;
 }
 
 export interface KmemCacheOptions {
   /** Unique among the heap's caches; at most 128 bytes of UTF-8. */
   name: string;
-  /** Bytes of an object. */
+  /** Bytes of an object, 1 … 2^30. */
   size: number;
   /** Alignment in bytes, a power of two up to the page size (default 8, from 16 bytes up 16). */
   align?: number;
   flags?: SlabFlags;
-  /** Runs for every object when its slab is made, not at each allocation; or bytes that are copied into it. */
+  /**
+   * Runs for every object when its slab is made, not at each allocation; or bytes that are copied into it, at most `size` and
+   * 65,536.
+   */
   ctor?: ((addr: Address, heap: Heap) => void) | Uint8Array;
   /**
    * For `shrink`: copies an object and changes whatever names it; false if it cannot be moved now. Of this thread only:
    * others give theirs to `heap.cache(name, { move })`. Both are live objects while it runs; afterwards one is freed.
    */
   move?: (from: Address, to: Address, heap: Heap) => boolean;
-  /** Preferred node of its slabs. */
+  /** Preferred node of its slabs (default: that of the thread that needs one). */
   node?: number;
-  /** The part of an object that views for users may show. */
+  /** Where the part of an object begins that views for users may show, in bytes (default 0). */
   useroffset?: number;
+  /** How many bytes that part has (default: the rest of the object). */
   usersize?: number;
 }
 
@@ -384,7 +397,8 @@ export class Heap {
 
   /**
    * Makes this thread one more CPU of the heap that `handle` names. Throws `EVERSION` for a handle of another version,
-   * `ENOCPU` if all CPUs are taken. `tag` lets a supervisor find the slot of a worker that was killed.
+   * `ENOCPU` if all CPUs are taken, `TypeError` for what is no handle. `tag` (a number, or at most 124 bytes of UTF-8, `EINVAL` else)
+   * lets a supervisor find the slot of a worker that was killed.
    */
   static attach(handle: HeapHandle, options: { tag?: string | number } = {}): Heap {
     if (typeof handle !== 'object' || handle === null || !('metadata' in handle)) {
@@ -524,13 +538,13 @@ export class Heap {
     return this.data.views().dataView;
   }
 
-  /** A view of `length` bytes from `addr`. */
+  /** A view of `length` bytes from `addr`. Throws `TypeError`, or `RangeError` if they are not all in the heap. */
   view(addr: Address, length: number): Uint8Array {
     const { u8 } = this.viewsOf(addr, length);
     return u8.subarray(addr, addr + length);
   }
 
-  /** The text of `length` bytes of UTF-8 at `addr`. */
+  /** The text of `length` bytes of UTF-8 at `addr`. Throws as `view` does. */
   readString(addr: Address, length: number): string {
     return decodeText(this.viewsOf(addr, length).u8, addr, length);
   }
@@ -596,27 +610,36 @@ export class Heap {
     return this.kmallocs.kzalloc(n * size, gfp);
   }
 
-  /** `kmalloc` on `node`; on another if it has no memory and `gfp` does not say `THISNODE`. */
+  /**
+   * `kmalloc` on `node`, 0 … nodes - 1 (`RangeError` else); on another if it has no memory and `gfp` does not say `THISNODE`.
+   * Straight from a slab: two compare-and-swaps.
+   */
   kmallocNode(size: number, gfp: GfpFlags, node: number): Address {
     return this.kmallocs.kmallocNode(size, gfp, node);
   }
 
-  /** `kmalloc` aligned to `align`, a power of two up to 2^27. */
+  /** `kmalloc` aligned to `align`, a power of two up to 2^27 (`RangeError` else). */
   kmallocAligned(size: number, align: number, gfp: GfpFlags = 0): Address {
     return this.kmallocs.kmallocAligned(size, align, gfp);
   }
 
-  /** A new size for an object, moved if need be. Address 0 allocates, size 0 frees; 0: no memory, the old one stays. */
+  /**
+   * A new size for an object, moved if need be. Address 0 allocates, size 0 frees; 0: no memory, the old one stays. Throws as
+   * `kmalloc` and `kfree` do. Cost: that of copying; no Atomics from class to class.
+   */
   krealloc(addr: Address, size: number, gfp: GfpFlags = 0): Address {
     return this.kmallocs.krealloc(addr, size, gfp);
   }
 
-  /** Frees a live object; 0 is a no-op, anything else throws and changes nothing. O(1), no Atomics on the fast path. */
+  /**
+   * Frees a live object; 0 is a no-op, anything else throws and changes nothing: `EFAULT`, `EINTERIOR`, `EDOUBLEFREE`,
+   * `TypeError`. O(1), no Atomics on the fast path.
+   */
   kfree(addr: Address): void {
     this.kmallocs.kfree(addr);
   }
 
-  /** `kfree`, after the object has been overwritten with zeros. */
+  /** `kfree`, after the object has been overwritten with zeros. Throws as `kfree` does. */
   kfreeSensitive(addr: Address): void {
     this.kmallocs.kfreeSensitive(addr);
   }
@@ -626,23 +649,24 @@ export class Heap {
     return this.kmallocs.ksize(addr);
   }
 
-  /** n (default: all of `out`) objects into `out`, or none: n or 0. */
+  /** n (default: all of `out`) objects of `size` bytes into `out`, or none: n or 0. `RangeError` as `kmalloc`, or if n is more than `out` has. */
   kmallocBulk(size: number, out: AddressArray, n?: number, gfp: GfpFlags = 0): number {
     this.thisCpu.checkAttached();
     return this.kmallocs.kmallocBulk(size, out, checkBulk(out, n), gfp);
   }
 
-  /** Frees the first n addresses, or, if one is refused, none. Zeros are skipped. */
+  /** Frees the first n addresses, or, if one is refused, none. Zeros are skipped. Throws as `kfree` does; `EDOUBLEFREE` too for one named twice. */
   kfreeBulk(addrs: AddressArray, n?: number): void {
     this.thisCpu.checkAttached();
     this.kmallocs.kfreeBulk(addrs, checkBulk(addrs, n), 0);
   }
 
-  /** Contiguous memory of any size that the heap can have; freed with `kvfree`. */
+  /** Contiguous memory of any size up to all page frames of the heap (`RangeError` else); 0 without. Freed with `kvfree`. */
   kvmalloc(size: number, gfp: GfpFlags = 0): Address {
     return this.kmallocs.kvmalloc(size, gfp);
   }
 
+  /** Frees what `kvmalloc` gave, or any object of kmalloc. Throws as `kfree` does. */
   kvfree(addr: Address): void {
     this.kmallocs.kfree(addr);
   }
@@ -681,12 +705,12 @@ export class Heap {
     return this.virtToPage(this.areas.frameOf(addr) * this.pageSize);
   }
 
-  /** 2^order page frames, aligned to their size; 0 without memory. */
+  /** 2^order page frames, aligned to their size; 0 without memory. Order 0 … 31 (`RangeError` else). */
   allocPages(order: number, gfp: GfpFlags = 0): Address {
     return this.kmallocs.allocPages(order, gfp);
   }
 
-  /** Gives back what `allocPages` gave; the order must be the same. */
+  /** Gives back what `allocPages` gave; the order must be the same (`EINVAL`). Throws `EFAULT`, `EDOUBLEFREE`. */
   freePages(addr: Address, order: number): void {
     this.kmallocs.freePages(addr, order);
   }
@@ -739,7 +763,11 @@ export class Heap {
     return this.rcu.barrier();
   }
 
-  /** Creates a cache that every thread can open by its name. */
+  /**
+   * Creates a cache that every thread can open by its name. Throws `EINVAL` for a name that is empty, taken or of kmalloc's, for
+   * flags that a cache cannot have, and for a DMA cache without a window; `ENOMEM` without a descriptor; `EBUSY` if other
+   * threads create caches too fast; `TypeError`, `RangeError`. Cost: O(caches), a few Atomics.
+   */
   createCache(options: KmemCacheOptions): KmemCache {
     this.thisCpu.checkOnline();
     const { ctor, move, ...rest } = options;
@@ -791,7 +819,7 @@ export class Heap {
 
   /**
    * A private set of size classes (Linux: `kmem_buckets_create`), which shares no slab with anybody. `sizes`: those of
-   * kmalloc unless given. Any thread opens it by its name with `buckets`.
+   * kmalloc unless given. Any thread opens it by its name with `buckets`. Throws as `createCache` does, and has then created nothing.
    */
   createBuckets(
     name: string,
@@ -804,7 +832,7 @@ export class Heap {
     );
   }
 
-  /** Opens a set of buckets that some thread has created. */
+  /** Opens a set of buckets that some thread has created. Throws `EINVAL` if there is none of that name. */
   buckets(name: string): KmemBuckets {
     return openBuckets(this.context, name, this.caches());
   }
@@ -815,7 +843,7 @@ export class Heap {
     return this.slabifier.table.ready().map((id) => this.handleOf(id));
   }
 
-  /** Gives everything that is cached within reach back to the page allocator; how many slabs that released. */
+  /** Gives everything that is cached within reach back to the page allocator; how many slabs that released. Cost: O(caches · frames / 32 + what is cached). */
   shrink(): number {
     this.sheaves.enterSlowPath();
     const before = this.thisCpu.counted(N_SLABS_FREED);
@@ -869,14 +897,14 @@ export class Heap {
     return this.context.groups.table.active().map((number) => new Group(this.context, number));
   }
 
-  /** Sets `min` objects of `size` bytes aside for when there is no memory. Throws `ENOMEM` if there is none now. */
+  /** Sets `min` (1 or more) objects of `size` bytes aside for when there is no memory. Throws `ENOMEM` if there is none now, `RangeError`. */
   createMempool(min: number, size: number): Mempool {
     return new Mempool(this.context, min, size);
   }
 
   /**
    * Registers a shrinker on this thread: it is asked to free what can be done without before an allocation of this thread
-   * gives up, never with `NOWAIT` or `ATOMIC`. Returns a function that unregisters it.
+   * gives up, never with `NOWAIT` or `ATOMIC`. Returns a function that unregisters it. `TypeError` unless it has both functions.
    */
   registerShrinker(shrinker: Shrinker): () => void {
     this.thisCpu.checkOnline();
@@ -913,7 +941,10 @@ export class Heap {
     return leaks(this.debugging, filter, (group) => table.name(table.rootOf(group)) === name);
   }
 
-  /** What Linux has in alloc_traces and free_traces of a cache: who allocated its live objects, who freed its free ones. */
+  /**
+   * What Linux has in alloc_traces and free_traces of a cache: who allocated its live objects, who freed its free ones. Throws
+   * `EINVAL` for an unknown cache. Cost: O(frames + objects).
+   */
   traces(cache: string, what: 'alloc' | 'free'): string {
     this.thisCpu.checkAttached();
     if (what !== 'alloc' && what !== 'free')
@@ -952,7 +983,7 @@ export class Heap {
     return new CheckedObject(this.debugging, addr, this.kmallocs.ksize(addr), options);
   }
 
-  /** Fault injection of caches with `SLAB.FAILSLAB` (debug option `A`), of all threads: slab/failslab.ts. */
+  /** Fault injection of caches with `SLAB.FAILSLAB` (debug option `A`), of all threads. Setting it throws `RangeError`, `TypeError`. */
   get failslab(): FailSettings {
     this.thisCpu.checkAttached();
     return failSettings(this.metadata);
@@ -963,7 +994,7 @@ export class Heap {
     setFailSettings(this.metadata, settings);
   }
 
-  /** How stacks are taken in tracked caches (debug option `U`), by all threads: slab/tracked.ts. */
+  /** How stacks are taken in tracked caches (debug option `U`), by all threads. Setting it throws `RangeError`. */
   get tracking(): TrackSettings {
     this.thisCpu.checkAttached();
     return trackSettings(this.metadata);
@@ -974,44 +1005,44 @@ export class Heap {
     setTrackSettings(this.metadata, settings);
   }
 
-  /** The page descriptor of an address: one lookup of vmem_map. Throws `EFAULT` outside the heap. */
+  /** The page descriptor of an address: one lookup of vmem_map, O(1). Throws `EFAULT` outside the heap. */
   virtToPage(addr: Address): PageInfo {
     this.thisCpu.checkAttached();
     const pfn = checkAddress(this.metadata, addr);
     return pageInfo(this.metadata, pfn, (cache) => this.slabifier.table.name(cache));
   }
 
-  /** Every invariant that does not hold; empty when all do. Never throws. */
+  /** Every invariant that does not hold; empty when all do. Never throws. Cost: O(frames + objects). */
   validate(): Problem[] {
     const { metadata, thisCpu, data, slabifier } = this;
     return new Validator(metadata, thisCpu, data, slabifier, slabifier.table, this.debugging).validate();
   }
 
-  /** One row a cache. */
+  /** One row a cache. Cost: O(frames + objects). */
   slabinfo(): SlabinfoRow[] {
     this.thisCpu.checkAttached();
     return slabinfo(this.metadata, this.slabifier.table, (cache) => this.slabifier.pageAllocatorOf(cache));
   }
 
-  /** Memory figures, in bytes. */
+  /** Memory figures, in bytes. Cost: O(frames + objects). */
   meminfo(): MemInfo {
     this.thisCpu.checkAttached();
     return meminfo(this.metadata);
   }
 
-  /** Free runs by node, zone and order. */
+  /** Free runs by node, zone and order. Cost: O(frames). */
   buddyinfo(): BuddyInfo[] {
     this.thisCpu.checkAttached();
     return buddyinfo(this.metadata);
   }
 
-  /** Frames by node and zone, and how many of them are slabs. */
+  /** Frames by node and zone, and how many of them are slabs. Cost: O(frames). */
   zoneinfo(): ZoneInfo[] {
     this.thisCpu.checkAttached();
     return zoneinfo(this.metadata);
   }
 
-  /** What the slow paths of all CPUs have counted. */
+  /** What the slow paths of all CPUs have counted. Cost: O(CPU slots). */
   counters(): Counters {
     this.thisCpu.checkAttached();
     return counters(this.metadata);

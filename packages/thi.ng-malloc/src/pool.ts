@@ -6,7 +6,7 @@
  * where no stray write reaches it. So
  *
  *   - a thread that shares a pool needs `pool.handle` beside the buffer: `new MemPool({ handle })`;
- *   - blocks are as large as size classes (8, 16, 32, 64, 96, 128, 192, 256, 512 …), in slabs of whole pages: a pool
+ *   - blocks are as large as size classes (8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512 …), in slabs of whole pages: a pool
  *     that makes its own buffer makes it large enough for all that @thi.ng/malloc could fit into `size`;
  *   - a window of somebody else's buffer must hold at least one page of 4096 bytes after its first.
  */

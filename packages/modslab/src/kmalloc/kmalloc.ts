@@ -248,7 +248,7 @@ export class Kmalloc {
     return isSlob(metadata, index + 1) ? m[cacheAt(metadata.layout, index + 1) + C_ALIGN] : stride & -stride;
   }
 
-  /** See API.md: 0 allocates, size 0 frees, no memory leaves the old object untouched. From class to class: no Atomics. */
+  /** Address 0 allocates, size 0 frees, no memory leaves the old object untouched. From class to class: no Atomics. */
   krealloc(address: Address, size: number, gfp: GfpFlags): Address {
     if ((gfp & GFP_SLOW) === 0 && size >>> 0 === size && size <= this.smallMax) {
       const moved = this.reallocSmall(address, size);

@@ -147,7 +147,7 @@ export class Sheaf {
     return this.left;
   }
 
-  /** One of them; 0 when none is left. No Atomics, but for one store every 60 objects. */
+  /** One of them; 0 when none is left. No Atomics, but for a store each time that a sheaf of the cache, 2 … 124 objects, is used up. */
   alloc(): Address {
     if (this.left === 0) return 0;
     const { sheaves, cpu, metadata } = this.context;

@@ -5,7 +5,21 @@
 
 import type { SlabReport } from './report.ts';
 
-/** What went wrong; see the table in API.md. */
+/**
+ * What went wrong.
+ *
+ * - `EFAULT`: not an address of this heap, a page that holds no objects, or (handles, checked access) what is not live any more
+ * - `EINTERIOR`: not an object's first byte
+ * - `EDOUBLEFREE`: the object is free already, or named twice in one call
+ * - `ECACHE`: the object is of another cache
+ * - `EBUSY`: in use: a cache with live objects, this thread's own CPU, a slot that is not 0
+ * - `ENOMEM`: no memory, where 0 cannot be returned
+ * - `ESHUTDOWN`: this thread has detached, or was reaped
+ * - `EVERSION`: a handle or snapshot of another version
+ * - `ENOCPU`: all CPU slots are taken
+ * - `EINVAL`: an argument that makes no sense, or does not here
+ * - `EREDZONE`, `EPOISON`, `ECORRUPT`: what slab debugging found; the last one also for a damaged snapshot
+ */
 export type SlabErrorCode =
   | 'EFAULT'
   | 'EINTERIOR'

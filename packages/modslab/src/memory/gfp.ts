@@ -10,36 +10,36 @@ export type GfpFlags = number;
 
 /** Bits of the last argument of every allocating call. */
 export const GFP: {
+  /** May grow the heap and run constructors and shrinkers. */
   readonly KERNEL: 0;
+  /** Bounded in steps: does not grow the heap, runs no user code. */
   readonly NOWAIT: 1;
+  /** As `NOWAIT`. */
   readonly ATOMIC: 2;
+  /** Accepted for Linux's sake, no effect: nothing here warns. */
   readonly NOWARN: 4;
+  /** Accepted for Linux's sake, no effect: a cache's `SLAB.RECLAIM_ACCOUNT` says it. */
   readonly RECLAIMABLE: 8;
+  /** Accepted, no effect: what `group.kmalloc` gives is charged to the group. */
   readonly ACCOUNT: 16;
+  /** The memory is filled with zeros. */
   readonly ZERO: 32;
+  /** From the DMA window only. */
   readonly DMA: 64;
+  /** From the named node only. */
   readonly THISNODE: 128;
+  /** Waits for memory instead of failing; `EINVAL` where the thread may not wait. */
   readonly NOFAIL: 256;
 } = {
-  /** May grow the heap and run constructors. */
   KERNEL: 0,
-  /** Bounded in steps: does not grow the heap, runs no user code. */
   NOWAIT: 1,
-  /** As `NOWAIT`. */
   ATOMIC: 2,
-  /** Accepted for Linux's sake: nothing here warns. */
   NOWARN: 4,
-  /** The objects can be given up on demand. */
   RECLAIMABLE: 8,
-  /** Charged to a group. */
   ACCOUNT: 16,
-  /** The memory is filled with zeros. */
   ZERO: 32,
-  /** From the DMA window only. */
   DMA: 64,
-  /** From the named node only. */
   THISNODE: 128,
-  /** Waits for memory instead of failing, where the thread may wait. */
   NOFAIL: 256,
 };
 

@@ -3,67 +3,68 @@
 /** A union of `SLAB` bits. */
 export type SlabFlags = number;
 
+/** What a cache is to be like; a union is the `flags` of `createCache`. The letters are those of the option `debug`. */
 export const SLAB: {
+  /** Objects begin on cache lines of 64 bytes (half a line, a quarter… for smaller objects). */
   readonly HWCACHE_ALIGN: 1;
+  /** Allocation without memory throws `ENOMEM` instead of returning 0. */
   readonly PANIC: 2;
+  /** The objects can be given up on demand. */
   readonly RECLAIM_ACCOUNT: 4;
+  /** A slab's frames are reused by others only after a grace period. */
   readonly TYPESAFE_BY_RCU: 8;
+  /** Slabs lie in the DMA window. */
   readonly CACHE_DMA: 16;
+  /** Never merged with another cache. */
   readonly NO_MERGE: 32;
+  /** Of caches that the library makes for groups, whose objects are charged; `createCache` refuses it (`EINVAL`). */
   readonly ACCOUNT: 64;
+  /** The slab's metadata are checked, and put right, at each allocation and free (slab/checked.ts). Debug option `F`. */
   readonly CONSISTENCY_CHECKS: 128;
+  /** Red zones around each object (slab/redzoned.ts). `Z` */
   readonly RED_ZONE: 256;
+  /** Freed objects are filled with a pattern (slab/poisoned.ts). `P` */
   readonly POISON: 512;
+  /** Who allocated and who freed each object, with call stacks (slab/tracked.ts). `U` */
   readonly STORE_USER: 1024;
+  /** Each allocation and free is reported (slab/traced.ts). `T` */
   readonly TRACE: 2048;
+  /** Allocations fail as `heap.failslab` says (slab/failslab.ts). `A` */
   readonly FAILSLAB: 4096;
+  /** Slabs are made on all nodes in turn. */
   readonly MEM_SPREAD: 8192;
+  /** Objects are filled with zeros when they are allocated (slab/initialized.ts). `I` */
   readonly INIT_ON_ALLOC: 16384;
+  /** Objects are filled with zeros when they are freed (slab/initialized.ts). `W` */
   readonly INIT_ON_FREE: 32768;
+  /** Freed objects are held back before they are used again (slab/quarantined.ts). `Q` */
   readonly QUARANTINE: 65536;
+  /** Each allocation has a number: what `heap.objectHandle` needs (debug/objectHandle.ts). `G` */
   readonly GENERATIONS: 131072;
+  /** Objects of a slab are handed out in random order (slab/randomized.ts). `R` */
   readonly RANDOM: 262144;
+  /** Of kmalloc's caches: the caller decides which of several copies an object comes from (kmalloc/callSites.ts). `S`; `createCache` refuses it (`EINVAL`). */
   readonly CALL_SITES: 524288;
 } = {
-  /** Objects begin on cache lines of 64 bytes (half a line, a quarter… for smaller objects). */
   HWCACHE_ALIGN: 1,
-  /** Allocation without memory throws `ENOMEM` instead of returning 0. */
   PANIC: 2,
-  /** The objects can be given up on demand. */
   RECLAIM_ACCOUNT: 4,
-  /** A slab's frames are reused by others only after a grace period. */
   TYPESAFE_BY_RCU: 8,
-  /** Slabs lie in the DMA window. */
   CACHE_DMA: 16,
-  /** Never merged with another cache. */
   NO_MERGE: 32,
-  /** Charged to a group. */
   ACCOUNT: 64,
-  /** The slab's metadata are checked, and put right, at each allocation and free (slab/checked.ts). Debug option `F`. */
   CONSISTENCY_CHECKS: 128,
-  /** Red zones around each object (slab/redzoned.ts). `Z` */
   RED_ZONE: 256,
-  /** Freed objects are filled with a pattern (slab/poisoned.ts). `P` */
   POISON: 512,
-  /** Who allocated and who freed each object, with call stacks (slab/tracked.ts). `U` */
   STORE_USER: 1024,
-  /** Each allocation and free is reported (slab/traced.ts). `T` */
   TRACE: 2048,
-  /** Allocations fail as `heap.failslab` says (slab/failslab.ts). `A` */
   FAILSLAB: 4096,
-  /** Slabs are made on all nodes in turn. */
   MEM_SPREAD: 8192,
-  /** Objects are filled with zeros when they are allocated (slab/initialized.ts). `I` */
   INIT_ON_ALLOC: 16384,
-  /** Objects are filled with zeros when they are freed (slab/initialized.ts). `W` */
   INIT_ON_FREE: 32768,
-  /** Freed objects are held back before they are used again (slab/quarantined.ts). `Q` */
   QUARANTINE: 65536,
-  /** Each allocation has a number: what `heap.objectHandle` needs (debug/objectHandle.ts). `G` */
   GENERATIONS: 131072,
-  /** Objects of a slab are handed out in random order (slab/randomized.ts). `R` */
   RANDOM: 262144,
-  /** Of kmalloc's caches: the caller decides which of several copies an object comes from (kmalloc/callSites.ts). `S` */
   CALL_SITES: 524288,
 };
 

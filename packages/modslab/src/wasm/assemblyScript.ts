@@ -6,7 +6,7 @@
  *             │ gcInfo 0 │ gcInfo2 0│ rtId     │ rtSize │ the object …
  *             └ −16      └ −12      └ −8       └ −4     └ 0
  *
- * There is no collector: objects live until `__free`, as with the compiler's own `--runtime stub`, except that freed
+ * There is no collector: managed objects live until `__delete`, other memory until `__free`, as with the compiler's own `--runtime stub`, except that freed
  * memory is used again, and that every thread may have its instance on one memory. `__pin`, `__unpin` and `__collect`
  * do nothing.
  */
@@ -20,7 +20,7 @@ const HEADER_BYTES = 16;
 const RT_ID = 8;
 const RT_SIZE = 12;
 
-/** The hooks of an AssemblyScript runtime; docs/wasm.md has the runtime file that imports them. */
+/** The hooks of an AssemblyScript runtime; the package's wasm/assemblyscript.ts is the runtime file that imports them. */
 export interface AssemblyScriptImports extends Record<string, (...args: number[]) => unknown> {
   /** Unmanaged memory: `heap.alloc` of the standard library. 0 without memory. */
   __alloc(size: number): Address;

@@ -40,7 +40,8 @@ const numberOf = (value: unknown): number => Number((value as { readonly value?:
 /**
  * Gives an instance that a further thread has made a stack and thread-local storage from `heap`. Call it before anything
  * of the instance, on every thread but the first. The module must export `__stack_pointer` and, if it has thread-local
- * variables, `__wasm_init_tls`, `__tls_size` and `__tls_align` (`-Wl,--export=…` each); `EINVAL` says which one lacks.
+ * variables, `__wasm_init_tls`, `__tls_size` and `__tls_align` (`-Wl,--export=…` each): without `__tls_size` it is taken to have none.
+ * `EINVAL` without `__stack_pointer`, or without `__wasm_init_tls` where there are such variables.
  * `ENOMEM` without memory.
  */
 export function wasmThread(

@@ -145,7 +145,9 @@ test('under tmux: live figures of a running replay, keys, pages, resize, quit', 
 }, async () => {
   const address = await exposedReplay();
   const ended = path('top-ended');
-  const command = `${process.execPath} ${bin} top -d 0.2 '${address}'; echo status $? > ${ended}; sleep 60`;
+  // Deno takes no program without a permission to run it.
+  const runtime = 'deno' in process.versions ? `${process.execPath} run -A` : process.execPath;
+  const command = `${runtime} ${bin} top -d 0.2 '${address}'; echo status $? > ${ended}; sleep 60`;
   tmux('-f', '/dev/null', 'new-session', '-d', '-x', '80', '-y', '24', command);
   const first = await screen(/OBJS +ACTIVE +USE[\s\S]*kmalloc-\d+[\s\S]*caches, by objects/);
   assert.match(first, /modslab top: replay of .*rsyslogd/);

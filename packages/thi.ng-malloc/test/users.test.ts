@@ -12,8 +12,9 @@ const { createWasmHeapManager } = (await import('wasm-heap-manager')) as {
   createWasmHeapManager: typeof CreateManager;
 };
 
-/** The alias is a hook of Node's module loader; Deno has that too. */
-const skip = 'bun' in process.versions ? 'Bun has no module hooks: users there write an import map' : false;
+/** The alias is a hook of Node's module loader. */
+const skip =
+  'bun' in process.versions || 'deno' in process.versions ? 'no hooks of the module loader here' : false;
 
 test('the alias is in force', { skip }, () => {
   assert.equal(malloc.MemPool as unknown, MemPool);

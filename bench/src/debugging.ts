@@ -1,7 +1,7 @@
 /**
  * What each mode of slab debugging costs, `npm run bench:debug`: a pair of kmalloc and kfree of 64 bytes, a churn over 4,096
- * live objects of 8 … 1,024 bytes, and the beginning of traces of real programs. Each mode runs in a process of its own, so that none meets
- * code that was compiled for another; they take turns, and the best of `--rounds` (default 5) counts. `--modes off,kfence`
+ * live objects of 8 … 1,024 bytes, and the beginnings of traces of real programs. Each mode runs in a process of its own, so
+ * that none meets code that was compiled for another; they take turns, and the best of `--rounds` (default 5) counts. `--modes off,kfence`
  * measures some only, `--traces FOLDER` says where more traces are.
  */
 
@@ -46,7 +46,7 @@ const MODES: readonly Mode[] = [
 
 const LIVE = 4096;
 const TRACES_MAX = 2;
-/** Rows of a trace that are replayed: with a stack for every call, each takes 50 µs. */
+/** Rows of a trace that are replayed: with a stack for every call, each takes some 20 µs. */
 const TRACE_ROWS = 100_000;
 /** Warm-up, and what is measured. */
 const TRACE_MS = 500;
@@ -92,7 +92,8 @@ function churn(heap: Heap): (n: number) => void {
 /** Replays the beginning of a decoded trace, then frees what is live; how many operations that was. */
 function replay(heap: Heap, words: Int32Array, addresses: Uint32Array): number {
   const rows = Math.min(words[1], TRACE_ROWS);
-  for (let at = HEADER_WORDS; at < HEADER_WORDS + rows * ROW_WORDS; at += ROW_WORDS) {
+  const end = HEADER_WORDS + rows * ROW_WORDS;
+  for (let at = HEADER_WORDS; at < end; at += ROW_WORDS) {
     const [kind, object, size] = [words[at], words[at + 1], words[at + 2]];
     if (kind === RELEASE) {
       heap.kfree(addresses[object]);
@@ -102,7 +103,7 @@ function replay(heap: Heap, words: Int32Array, addresses: Uint32Array): number {
     else if (kind === ALIGNED) addresses[object] = heap.kmallocAligned(size, words[at + 3]);
     else addresses[object] = heap.kmalloc(size);
   }
-  for (let at = HEADER_WORDS; at < HEADER_WORDS + rows * ROW_WORDS; at += ROW_WORDS) {
+  for (let at = HEADER_WORDS; at < end; at += ROW_WORDS) {
     const object = words[at + 1];
     heap.kfree(addresses[object]);
     addresses[object] = 0;

@@ -1,6 +1,6 @@
 /**
  * What makes single calls long, for `npm run bench:report`: the load of the workload `latency`, with the clock read around every call. After a call
- * of LONG or more, the counters of the slow paths tell what has been done since the last such call; shorter ones do none of it.
+ * of LONG_NS or more, the counters of the slow paths tell what has been done since the last such call; shorter ones do none of it.
  */
 
 import { Heap } from 'modslab';

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:watch`: what it costs to watch a heap from inside, in ns a pair of calls; each figure is the least of the short rounds of
- * half a second, the first of which compile the loop.
+ * `npm run bench:watch`: what it costs to watch a heap from inside, in ns a pair of calls; each figure is the least of the short
+ * rounds of half a second, the first of which compile the loop.
  *
  *     never        nobody has listened since the program began
  *     no more      somebody has, and has stopped

@@ -6,9 +6,9 @@
  *             │ gcInfo 0 │ gcInfo2 0│ rtId     │ rtSize │ the object …
  *             └ −16      └ −12      └ −8       └ −4     └ 0
  *
- * There is no collector: managed objects live until `__delete`, other memory until `__free`, as with the compiler's own `--runtime stub`, except that freed
- * memory is used again, and that every thread may have its instance on one memory. `__pin`, `__unpin` and `__collect`
- * do nothing.
+ * There is no collector: managed objects live until `__delete`, other memory until `__free`, as with the compiler's own
+ * `--runtime stub`, except that freed memory is used again, and that every thread may have its instance on one memory.
+ * `__pin`, `__unpin` and `__collect` do nothing.
  */
 
 import type { Heap } from '../heap.ts';

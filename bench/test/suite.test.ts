@@ -113,7 +113,7 @@ test('the document says what a trace’s memory is made of, and what makes calls
   const { report } = readReport('explained.json', '--subjects', 'modslab', '--only', 'pair');
   const profiles = [{ workload: 'pair', parts: [{ name: 'pop sheaves.js:79', share: 0.25 }] }];
   const text = documentOf({ ...report, profiles, memoryParts: [parts], longCalls: long }, []);
-  assert.match(text, /^\| pair +\| +[\d.,]+ \| +– \| +pop \(sheaves\) [\d.]+ \|$/m);
+  assert.match(text, /^\| pair +\| +[\d.,]+ \| +– \| +pop \(sheaves\) [\d.,]+ \|$/m);
   assert.match(text, /^\| small +\| +0.07 \|/m);
   assert.match(text, /## What makes calls long/);
 });
@@ -181,7 +181,7 @@ test('a goal without its figure is not measured, one with it is met or not', () 
 test('profile tells where the time of a workload goes', () => {
   const { status, stdout, stderr } = run('profile', 'churn', '--quick', '--ms', '100');
   assert.equal(status, 0, stderr);
-  assert.match(stdout, /^churn, modslab: time [\d.]+ ns$/m);
+  assert.match(stdout, /^churn, modslab: time [\d.,]+ ns$/m);
   assert.match(stdout, /^\| run churn\.js:\d+ +\| +[\d.]+ % \|$/m);
   assert.equal(run('profile', 'pears').status, 2);
   assert.equal(run('profile').status, 2);

@@ -17,6 +17,7 @@ import {
   takeSnapshot,
 } from './debug/snapshot.ts';
 import { type Problem, Validator } from './debug/validate.ts';
+import { type BoundKmalloc, bindKmalloc, bindSheaves } from './kmalloc/boundCalls.ts';
 import { createGroup, Group, type GroupOptions, openGroup } from './kmalloc/group.ts';
 import { GroupAllocator } from './kmalloc/groupAllocator.ts';
 import { Kfence, type KfenceOptions, storeKfence } from './kmalloc/kfence.ts';
@@ -297,6 +298,7 @@ export class Heap {
   private readonly debugging: DebugAllocator;
   private readonly accountant: Accountant;
   private kmallocs: Kmalloc;
+  private bound: BoundKmalloc;
   private readonly kfence: Kfence | undefined;
   private readonly rcu: RcuCallbacks;
   private readonly areas: Vmalloc;
@@ -322,11 +324,13 @@ export class Heap {
     const groups = new GroupAllocator(metadata, cpu, data, pages, slabifier, table, reclaim, maxSize);
     const parts = [metadata, cpu, data, pages, sheaves, slabifier, groups, reclaim] as const;
     const kmalloc = new Kmalloc(...parts);
+    const bound = bindKmalloc(kmalloc);
     if (sheaves instanceof SampledSheaves) kmalloc.kfence = new Kfence(metadata, slabifier.table, sheaves);
     this.kfence = kmalloc.kfence;
     const tracing: Tracing = new Tracing(metadata, cpu, slabifier.table, (isOn) => {
       sheaves.seal(isOn);
       this.kmallocs = isOn ? new TracedKmalloc(tracing, kmalloc, ...parts) : kmalloc;
+      this.bound = isOn ? bindKmalloc(this.kmallocs) : bound;
       this.context.kmalloc = this.kmallocs;
     });
     const links = new Links(metadata, cpu, data, pages, slabifier, kmalloc);
@@ -339,11 +343,13 @@ export class Heap {
     this.debugging = debugging;
     this.accountant = new Accountant(debugging);
     this.kmallocs = kmalloc;
+    this.bound = bound;
     this.rcu = new RcuCallbacks(pages, slabifier, kmalloc);
     this.areas = new Vmalloc(pages);
     this.kmallocMaxSize = maxSize;
     const common = { metadata, cpu, data, slabifier, sheaves, kmalloc, groups, reclaim, links, tracing };
-    this.context = { ...common, table: slabifier.table, moves: new Map() };
+    const handles = { bound: bindSheaves(sheaves), table: slabifier.table, moves: new Map() };
+    this.context = { ...common, ...handles };
     (globalThis as { [NEW_HEAP]?: (heap: Heap) => void })[NEW_HEAP]?.(this);
   }
 
@@ -595,12 +601,12 @@ export class Heap {
 
   /** Allocates `size` bytes, 0 … `kmallocMaxSize`; 0 without memory. O(1), no Atomics on the fast path. */
   kmalloc(size: number, gfp: GfpFlags = 0): Address {
-    return this.kmallocs.kmalloc(size, gfp);
+    return this.bound.kmalloc(size, gfp);
   }
 
   /** `kmalloc`, filled with zeros over all that `ksize` says. */
   kzalloc(size: number, gfp: GfpFlags = 0): Address {
-    return this.kmallocs.kzalloc(size, gfp);
+    return this.bound.kzalloc(size, gfp);
   }
 
   /** `kzalloc` of n · size bytes; throws `RangeError` where that is more than `kmallocMaxSize`. */
@@ -628,7 +634,7 @@ export class Heap {
    * `kmalloc` and `kfree` do. Cost: that of copying; no Atomics from class to class.
    */
   krealloc(addr: Address, size: number, gfp: GfpFlags = 0): Address {
-    return this.kmallocs.krealloc(addr, size, gfp);
+    return this.bound.krealloc(addr, size, gfp);
   }
 
   /**
@@ -636,7 +642,7 @@ export class Heap {
    * `TypeError`. O(1), no Atomics on the fast path.
    */
   kfree(addr: Address): void {
-    this.kmallocs.kfree(addr);
+    this.bound.kfree(addr);
   }
 
   /** `kfree`, after the object has been overwritten with zeros. Throws as `kfree` does. */

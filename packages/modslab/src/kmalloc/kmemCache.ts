@@ -24,11 +24,10 @@ import {
   H_DMA_END,
   H_DMA_START,
   H_REPORTS,
-  PAGE_WORDS_SHIFT,
   pageAt,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
-import { CACHE_MASK, isLive, PAGE_FLAGS, PAGE_HEAD } from '../page/page.ts';
+import { isLive, PAGE_HEAD } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
 import { forEachSlab } from '../slab/count.ts';
@@ -38,6 +37,7 @@ import { liveRuns } from '../slab/granules.ts';
 import { HOT_SHIFT, type Sheaves } from '../slab/sheaves.ts';
 import type { Address, AddressArray, CacheSpec, MoveObject } from '../slab/slabAllocator.ts';
 import type { Slabifier } from '../slab/slabifier.ts';
+import type { BoundSheaves } from './boundCalls.ts';
 import { zero } from './fill.ts';
 import { checkBulk, type Kmalloc } from './kmalloc.ts';
 import type { Reclaim } from './reclaim.ts';
@@ -67,6 +67,7 @@ export interface CacheContext {
   readonly table: CacheTable;
   readonly slabifier: Slabifier;
   readonly sheaves: Sheaves;
+  readonly bound: BoundSheaves;
   readonly kmalloc: Kmalloc;
   readonly reclaim: Reclaim;
   readonly tracing: Tracing;
@@ -190,6 +191,7 @@ export class KmemCache {
   readonly id: number;
   protected readonly context: CacheContext;
   private readonly sheaves: Sheaves;
+  private readonly bound: BoundSheaves;
   private readonly m: Int32Array;
   /** The number of the cache whose slabs it has: its own, unless it is merged (kmalloc/merge.ts). */
   private readonly slabs: number;
@@ -197,9 +199,6 @@ export class KmemCache {
   private readonly slot: number;
   protected readonly generation: number;
   private readonly flags: SlabFlags;
-  private readonly vmemMap: number;
-  private readonly pageShift: number;
-  private readonly maxFrames: number;
 
   constructor(context: CacheContext, id: number, slabs: number = id) {
     const { metadata, table, sheaves } = context;
@@ -207,6 +206,7 @@ export class KmemCache {
     const descriptor = cacheAt(metadata.layout, id);
     this.context = context;
     this.sheaves = sheaves;
+    this.bound = context.bound;
     this.m = metadata.m;
     this.id = id;
     this.name = table.name(id);
@@ -214,18 +214,12 @@ export class KmemCache {
     this.slot = id << HOT_SHIFT;
     this.generation = table.generation(id);
     this.flags = metadata.m[descriptor + C_FLAGS];
-    this.vmemMap = metadata.layout.vmemMap;
-    this.pageShift = metadata.layout.pageShift;
-    this.maxFrames = metadata.layout.maxFrames;
   }
 
   /** One object; 0 without memory (`SLAB.PANIC`: throws `ENOMEM`). Fast path: no Atomics. */
   alloc(gfp: GfpFlags = 0): Address {
-    if ((gfp & GFP_SLOW) === 0 && this.sheaves.generationOf(this.slot) === this.generation) {
-      const address = this.sheaves.pop(this.slot) || this.sheaves.popSpare(this.slot);
-      if (address !== 0) return address;
-    }
-    return this.allocSlow(gfp, NODE_ANY);
+    const address = (gfp & GFP_SLOW) === 0 ? this.bound.allocOf(this.slot, this.generation) : 0;
+    return address || this.allocSlow(gfp, NODE_ANY);
   }
 
   /** One object of that node; of another, if it has none and `gfp` does not say `THISNODE`. Straight from a slab. */
@@ -236,14 +230,7 @@ export class KmemCache {
 
   /** Takes back a live object of this cache. 0 is a no-op; anything else throws. Fast path: no Atomics, all checks. */
   free(address: Address): void {
-    const pfn = address >>> this.pageShift;
-    if (pfn < this.maxFrames && address >>> 0 === address) {
-      const { sheaves, slot } = this;
-      const page = (this.vmemMap + (pfn << PAGE_WORDS_SHIFT)) | 0;
-      const isOurs =
-        (this.m[page | PAGE_FLAGS] & CACHE_MASK) === slot && sheaves.generationOf(slot) === this.generation;
-      if (isOurs && (sheaves.push(slot, page, address) || sheaves.pushSpare(slot, page, address))) return;
-    }
+    if (this.bound.freeOf(this.slot, this.generation, address)) return;
     if (address === 0) return;
     this.checkUsable();
     const { tracing } = this.context;

@@ -397,6 +397,22 @@ export class Sheaves implements SlabAllocator {
     return this.base.allocNode(cache, gfp, node);
   }
 
+  /** `pop`, after an exchange with a spare if there is need, of a cache that has this generation still; else 0. */
+  allocOf(slot: number, generation: number): Address {
+    return this.hot[slot | GENERATION] === generation ? this.pop(slot) || this.popSpare(slot) : 0;
+  }
+
+  /** `push` in the same manner; false leaves everything to the slow path. */
+  freeOf(slot: number, generation: number, address: Address): boolean {
+    const { layout } = this.metadata;
+    const pfn = address >>> layout.pageShift;
+    if (pfn >= layout.maxFrames || address >>> 0 !== address) return false;
+    const page = pageAt(layout, pfn);
+    if ((this.m[page | PAGE_FLAGS] & CACHE_MASK) !== slot || this.hot[slot | GENERATION] !== generation)
+      return false;
+    return this.push(slot, page, address) || this.pushSpare(slot, page, address);
+  }
+
   /** Fast path as `kfree`'s: no Atomics, all checks. */
   free(cache: number, address: Address): void {
     const { layout } = this.metadata;

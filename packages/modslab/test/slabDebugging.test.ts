@@ -46,6 +46,22 @@ test('the option gives each cache its flags', () => {
   }
 });
 
+test('krealloc to and from any size moves what is in the object, and not a byte into what lies around it', () => {
+  const heap = smallHeap({ debug: 'FZPU' });
+  const lengths = [1, 3, 6, 7, 9, 30, 31, 61, 97, 99, 115, 127, 129, 131, 250, 1001, 20_003];
+  for (const before of lengths) {
+    for (const after of lengths) {
+      const address = heap.kmalloc(before);
+      for (let i = 0; i < before; i++) heap.u8[address + i] = i + 1;
+      const moved = heap.krealloc(address, after);
+      for (let i = 0; i < Math.min(before, after); i++)
+        assert.equal(heap.u8[moved + i], (i + 1) & 255, `${before} to ${after}: byte ${i}`);
+      heap.kfree(moved);
+    }
+  }
+  assertSound(heap);
+});
+
 test('with every mode, memory of any size is whole, aligned, and can be freed by anybody', () => {
   for (const debug of ['F', 'Z', 'P', 'U', 'FZPU', 'ZPUIWQG', 'R', 'FZPUR', 'ZO']) {
     const heap = smallHeap({ debug });

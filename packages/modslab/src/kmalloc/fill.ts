@@ -38,15 +38,16 @@ export function zero(data: DataMemory, address: number, bytes: number): void {
   for (let byte = Math.max(address, end * doubles); byte < stop; byte++) u8[byte] = 0;
 }
 
-/** Copies `bytes` bytes to a place that does not overlap. Both addresses are multiples of 4; up to 3 bytes more may be copied. */
+/** Copies `bytes` bytes to a place that does not overlap, and not one more: a red zone may follow. Both addresses are multiples of 4. */
 export function copy(data: DataMemory, to: number, from: number, bytes: number): void {
   const { u8, i32 } = data.views();
   if (bytes > COPY_LOOP_BYTES) {
     u8.copyWithin(to, from, from + bytes);
     return;
   }
-  const words = (bytes + 3) >>> 2;
+  const words = bytes >>> 2;
   const target = to / 4;
   const source = from / 4;
   for (let i = 0; i < words; i++) i32[target + i] = i32[source + i];
+  for (let i = words * 4; i < bytes; i++) u8[to + i] = u8[from + i];
 }

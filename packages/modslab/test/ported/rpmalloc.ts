@@ -284,7 +284,8 @@ function cross({ heap, board, args }: Task): { made: number; crossed: number } {
 export async function crossThread(threads: number, times: number, way: Threads): Promise<[number, number]> {
   const result: [number, number] = [0, 0];
   const slots = threads * CROSS_STEPS;
-  await inScene(new Scene({ size: MIB, maxSize: 256 * MIB }, threads, way, slots), async (scene) => {
+  // A thread keeps 19 MiB until its end.
+  await inScene(new Scene({ size: MIB, maxSize: 64 * MIB * threads }, threads, way, slots), async (scene) => {
     for (let time = 0; time < times; time++) {
       for (const report of await scene.run('rpmalloc.cross')) {
         const { made, crossed } = report as { made: number; crossed: number };

@@ -11,7 +11,10 @@
 
 import assert from 'node:assert/strict';
 import type { Address, Heap } from 'modslab';
+import { pageAt } from '#src/memory/layout.js';
+import { PAGE_RUN } from '#src/page/page.js';
 import type { Board } from './board.ts';
+import { internalsOf } from './internals.ts';
 import { Objects, orderOf, PAGES } from './objects.ts';
 
 interface Live {
@@ -24,6 +27,7 @@ interface Live {
 
 /** All live objects, as the heap knows them. */
 function survey(heap: Heap): Map<Address, Live> {
+  const { metadata } = internalsOf(heap);
   const live = new Map<Address, Live>();
   const rows = new Map(heap.slabinfo().map((row) => [row.name, row]));
   for (const cache of heap.caches()) {
@@ -37,11 +41,11 @@ function survey(heap: Heap): Map<Address, Live> {
     }
   }
   for (let address = heap.pageSize; address < heap.meminfo().size; address += heap.pageSize) {
-    const { pfn, flags, order } = heap.virtToPage(address);
+    const { pfn, flags } = heap.virtToPage(address);
     if (flags !== 'large' && flags !== 'pages') continue;
-    const isPages = flags === 'pages';
-    const bytes = isPages ? heap.pageSize * 2 ** order : heap.ksize(address);
-    live.set(address, { bytes, head: pfn, frames: bytes / heap.pageSize, isPages });
+    // Not what `ksize` says: with slab debugging a large object's owner may use less than its run of frames.
+    const frames = metadata.m[pageAt(metadata.layout, pfn) + PAGE_RUN];
+    live.set(address, { bytes: frames * heap.pageSize, head: pfn, frames, isPages: flags === 'pages' });
   }
   return live;
 }

@@ -211,7 +211,8 @@ export class Mix {
   /** Checks that all of a new object that its owner may use is zero (samples of a large one). */
   private zeroed(address: Address): Address {
     if (address === 0) return 0;
-    const words = this.heap.ksize(address) / 4;
+    // With red zones it may use no more than it asked for: perhaps not a whole number of words.
+    const words = Math.floor(this.heap.ksize(address) / 4);
     const { i32 } = this.heap;
     for (let i = 0; i < words; i += i < 256 ? 1 : 61) {
       if (i32[address / 4 + i] !== 0)

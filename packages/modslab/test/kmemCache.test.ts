@@ -133,6 +133,27 @@ test('shrink gives back everything cached, and says how many slabs', () => {
   assertSound(heap);
 });
 
+test('objects() does not yield what another cache has where a slab of this one was', () => {
+  const heap = smallHeap();
+  const cache = heap.createCache({ name: 'goes', size: 512 });
+  const addresses = Array.from({ length: 64 }, () => cache.alloc());
+  const iterator = cache.objects()[Symbol.iterator]();
+  const seen = [iterator.next().value];
+  cache.freeBulk(Uint32Array.from(addresses));
+  cache.shrink();
+  const other = heap.createCache({ name: 'comes', size: 512 });
+  const others = new Set(Array.from({ length: 64 }, () => other.alloc()));
+  assert.ok(
+    addresses.some((address) => others.has(address)),
+    'the frames are used again',
+  );
+  for (let next = iterator.next(); next.done !== true; next = iterator.next()) seen.push(next.value);
+  // Those of the slab that it was in.
+  assert.ok(seen.length <= 4096 / 512, `${seen.length} objects`);
+  assert.equal(cache.stats().live, 0);
+  cache.destroy();
+});
+
 test('objects() yields live objects only, and all of them', () => {
   const heap = smallHeap();
   const cache = heap.createCache({ name: 'listed', size: 48 });

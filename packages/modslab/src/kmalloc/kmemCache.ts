@@ -30,7 +30,7 @@ import type { Metadata } from '../memory/metadata.ts';
 import { isLive, PAGE_HEAD } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { type CacheTable, firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
-import { forEachSlab } from '../slab/count.ts';
+import { forEachSlab, isSlabOf } from '../slab/count.ts';
 import { debugFlagsFor } from '../slab/debugOption.ts';
 import { flagNames, SLAB, SLAB_SUPPORTED, type SlabFlags } from '../slab/flags.ts';
 import { liveRuns } from '../slab/granules.ts';
@@ -358,9 +358,12 @@ export class KmemCache {
     for (const head of heads) {
       const states = firstStateAt(m, descriptor, head);
       const first = firstEntryOf(m, layout.pageShift, descriptor, head);
+      const live: Address[] = [];
       for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
-        if (isLive(s[states + index])) yield addressOf(first + Math.imul(index, m[descriptor + C_GRANULES]));
+        if (isLive(s[states + index]))
+          live.push(addressOf(first + Math.imul(index, m[descriptor + C_GRANULES])));
       }
+      if (isSlabOf(this.context.metadata, head, this.id)) yield* live;
     }
   }
 

@@ -15,7 +15,7 @@ import { C_MERGED, C_OBJECTS, C_STATE, cacheAt, PAGE_WORDS_SHIFT } from '../memo
 import { ALIAS_SHIFT, aliasOf, CACHE_MASK, isLive, LIVE } from '../page/page.ts';
 import { NODE_ANY } from '../page/pageAllocator.ts';
 import { firstStateAt, stateAt } from '../slab/cacheTable.ts';
-import { forEachSlab } from '../slab/count.ts';
+import { forEachSlab, isSlabOf } from '../slab/count.ts';
 import { checkObject } from '../slab/object.ts';
 import { HOT_SHIFT } from '../slab/sheaves.ts';
 import type { Address, AddressArray } from '../slab/slabAllocator.ts';
@@ -195,8 +195,10 @@ export class MergedCache extends KmemCache {
     forEachSlab(this.context.metadata, (head, cache) => {
       if (cache !== this.shared) return;
       const states = firstStateAt(m, descriptor, head);
+      let found = 0;
       for (let at = states; at < states + m[descriptor + C_OBJECTS]; at++)
-        if (isLive(s[at]) && aliasOf(s[at]) === this.alias) live++;
+        if (isLive(s[at]) && aliasOf(s[at]) === this.alias) found++;
+      if (isSlabOf(this.context.metadata, head, cache)) live += found;
     });
     return live;
   }

@@ -20,6 +20,15 @@ export function forEachSlab(metadata: Metadata, visit: (head: number, cache: num
   }
 }
 
+/**
+ * Whether a slab of a cache is one still, asked after its states have been looked at: another thread may have given it back
+ * meanwhile, and its frames may be another cache's, whose live objects those were. States follow FLAGS.
+ */
+export function isSlabOf(metadata: Metadata, head: number, cache: number): boolean {
+  const flags = Atomics.load(metadata.m, pageAt(metadata.layout, head) + PAGE_FLAGS);
+  return kindOf(flags) === KIND_SLAB && cacheOf(flags) === cache;
+}
+
 function countSlab(metadata: Metadata, head: number, cache: number, counts: SlabCounts): void {
   const { m, s, layout } = metadata;
   const descriptor = cacheAt(layout, cache);
@@ -33,6 +42,7 @@ function countSlab(metadata: Metadata, head: number, cache: number, counts: Slab
     else if (s[at] === CACHED) cached++;
     else if (isWaiting(s[at])) waiting++;
   }
+  if (!isSlabOf(metadata, head, cache)) return;
   counts.live += live;
   counts.cached += cached;
   const used = live + cached + waiting;

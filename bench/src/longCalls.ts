@@ -23,6 +23,7 @@ const CAUSES: readonly (readonly [counter: CounterName, what: string])[] = [
   ['flush', 'main was emptied into slabs'],
   ['barnGet', 'a sheaf was taken from the barn'],
   ['barnPut', 'a sheaf was put into the barn'],
+  ['sheafSwap', 'main changed places with a spare'],
 ];
 const NOTHING = 'nothing but the fast path: interrupts, the engine, cache misses';
 

@@ -1,15 +1,19 @@
 /**
  * Whether the way by which a loop came by its heap costs anything, `npm run bench:held`: the heap is a constant to the loop, as
  * in a module that has its own; a parameter; one of two heaps that take turns at the same call. Likewise the handle of a cache.
- * kmalloc/boundCalls.ts is what makes a parameter as good as a constant.
+ * kmalloc/boundCalls.ts is what makes a parameter nearly as good as a constant.
  *
  * Each is measured in a process of its own, since what V8 learns in one loop it uses in the next. Medians of the processes'
- * best rounds.
+ * best rounds. `-- --before COMMIT`: modslab at that commit too, in turn.
  */
 
 import { spawnSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { Heap, type KmemCache } from 'modslab';
+import { modslabBefore } from './before.ts';
+import { MIXED_SIZES, SEED, xorshift32 } from './random.ts';
 import { median } from './results.ts';
 
 const OPERATIONS = 100_000;
@@ -36,6 +40,29 @@ function pairs(heap: Heap): void {
   for (let i = 0; i < OPERATIONS; i++) heap.kfree(heap.kmalloc(64));
 }
 
+const BATCH = 1000;
+const SLOTS = 8192;
+const objects = new Int32Array(SLOTS);
+const sizes = Int32Array.from(MIXED_SIZES);
+
+function batches(heap: Heap): void {
+  for (let done = 0; done < OPERATIONS; done += BATCH) {
+    for (let i = 0; i < BATCH; i++) objects[i] = heap.kmalloc(64);
+    for (let i = 0; i < BATCH; i++) heap.kfree(objects[i]);
+  }
+}
+
+/** Replaces random ones of 8,192 objects of mixed sizes. */
+function churn(heap: Heap): void {
+  let x = SEED;
+  for (let i = 0; i < OPERATIONS; i++) {
+    x = xorshift32(x);
+    const slot = x & (SLOTS - 1);
+    if (objects[slot] !== 0) heap.kfree(objects[slot]);
+    objects[slot] = heap.kmalloc(sizes[(x >>> 16) & 15]);
+  }
+}
+
 function cachePairs(cache: KmemCache): void {
   for (let i = 0; i < OPERATIONS; i++) cache.free(cache.alloc());
 }
@@ -52,6 +79,14 @@ const ways: Readonly<Record<string, () => number>> = {
     const heap = create();
     return best(() => pairs(heap), OPERATIONS);
   },
+  'batches of 1,000: a parameter': () => {
+    const heap = create();
+    return best(() => batches(heap), OPERATIONS);
+  },
+  'churn: a parameter': () => {
+    const heap = create();
+    return best(() => churn(heap), OPERATIONS);
+  },
   'kmalloc, kfree: two heaps in turn': () => {
     const heaps = [create(), create()];
     return best(() => heaps.forEach(pairs), OPERATIONS * heaps.length);
@@ -67,17 +102,34 @@ const ways: Readonly<Record<string, () => number>> = {
   },
 };
 
-const way = process.argv[2];
-if (way !== undefined) console.log(ways[way]());
-else {
-  const self = fileURLToPath(import.meta.url);
-  const figures = Object.keys(ways).map((name) => ({ name, all: [] as number[] }));
-  for (let i = 0; i < PROCESSES; i++) {
-    for (const { name, all } of figures) {
-      const { stdout, stderr, status } = spawnSync(process.execPath, [self, name], { encoding: 'utf8' });
-      if (status !== 0) throw new Error(stderr);
-      all.push(Number(stdout));
-    }
-  }
-  for (const { name, all } of figures) console.log(`${name}: ${median(all).toFixed(1)} ns`);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { before: { type: 'string' } },
+});
+
+function measure(script: string, name: string): number {
+  const { stdout, stderr, status } = spawnSync(process.execPath, [script, name], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  return Number(stdout);
 }
+
+function compare(before: string | undefined): void {
+  const missing: string[] = [];
+  const then = before === undefined ? undefined : modslabBefore(before, missing);
+  if (missing.length > 0) throw new Error(missing.join('; '));
+  const scripts = [fileURLToPath(import.meta.url)];
+  if (then?.script !== undefined) scripts.push(join(dirname(then.script), 'held.js'));
+  const figures = Object.keys(ways).map((name) => ({ name, all: scripts.map(() => [] as number[]) }));
+  for (let i = 0; i < PROCESSES; i++) {
+    for (const { name, all } of figures)
+      for (const [j, script] of scripts.entries()) all[j].push(measure(script, name));
+  }
+  for (const { name, all } of figures) {
+    const [now, was] = all.map((each) => median(each).toFixed(1));
+    console.log(`${name}: ${now} ns${was === undefined ? '' : `, at ${before} ${was} ns`}`);
+  }
+}
+
+const [way] = positionals;
+if (way === undefined) compare(values.before);
+else console.log(ways[way]());

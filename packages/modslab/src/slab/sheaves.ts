@@ -415,14 +415,8 @@ export class Sheaves implements SlabAllocator {
 
   /** Fast path as `kfree`'s: no Atomics, all checks. */
   free(cache: number, address: Address): void {
-    const { layout } = this.metadata;
-    const pfn = address >>> layout.pageShift;
-    if (pfn < layout.maxFrames && address >>> 0 === address) {
-      const page = pageAt(layout, pfn);
-      const slot = cache << HOT_SHIFT;
-      const isOurs = (this.m[page | PAGE_FLAGS] & CACHE_MASK) === slot;
-      if (isOurs && (this.push(slot, page, address) || this.pushSpare(slot, page, address))) return;
-    }
+    const slot = cache << HOT_SHIFT;
+    if (this.freeOf(slot, this.hot[slot | GENERATION], address)) return;
     this.enterSlowPath();
     this.takeBack(checkObject(this.metadata, address, cache, this.table), address);
   }

@@ -70,9 +70,10 @@ class Storm {
     await this.finish();
   }
 
-  /** Ends all threads, whatever has happened. */
+  /** Ends all threads, whatever has happened. One that cannot be ended does not hide what has gone wrong before. */
   async end(): Promise<void> {
-    await Promise.all(this.threads.map((thread) => thread.kill()));
+    for (const outcome of await Promise.allSettled(this.threads.map((thread) => thread.kill())))
+      if (outcome.status === 'rejected') console.error(`at the end of a storm: ${outcome.reason}`);
     this.heap.detach();
   }
 
@@ -196,8 +197,9 @@ export async function storm(options: StormOptions): Promise<void> {
   try {
     await run.run();
   } catch (error) {
+    // A heap that has come to harm may throw at its end too: what has happened first is what is told.
+    await run.end().catch(() => {});
     throw new Error(`a storm of ${kills} kills, seed ${seed}`, { cause: error });
-  } finally {
-    await run.end();
   }
+  await run.end();
 }

@@ -9,6 +9,8 @@
 
 /** What a worker says first. */
 const LOCKED = 'locked for life';
+/** Half of what support/thread.ts waits, whose error would not say as much. */
+const PATIENCE_SECONDS = 120;
 
 interface Scope {
   readonly name: string;
@@ -22,9 +24,18 @@ interface WebWorker {
   addEventListener(event: string, listen: (event: { data: unknown; message?: string }) => void): void;
 }
 
+interface LockManager {
+  request(name: string, held: () => Promise<unknown>): Promise<unknown>;
+  query(): Promise<{ readonly held: readonly Lock[]; readonly pending: readonly Lock[] }>;
+}
+
+interface Lock {
+  readonly name: string;
+}
+
 interface Globals {
   readonly document?: unknown;
-  readonly navigator: { locks: { request(name: string, held: () => Promise<unknown>): Promise<unknown> } };
+  readonly navigator: { readonly locks: LockManager };
   readonly Worker: new (url: URL, options: { type: 'module'; name: string }) => WebWorker;
 }
 
@@ -38,6 +49,32 @@ function lockForLife(name: string): Promise<void> {
       return new Promise(() => {});
     });
   });
+}
+
+/** Resolves when nobody holds the lock. */
+async function unlocked(name: string): Promise<void> {
+  await globals.navigator.locks.request(name, async () => {});
+}
+
+/** `step`, or an error that says what the browser did not tell, and what it knows of the worker's lock. */
+async function told(step: Promise<void>, name: string, what: string): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(async () => {
+      const { held, pending } = await globals.navigator.locks.query();
+      const count = (locks: readonly Lock[]): number => locks.filter((lock) => lock.name === name).length;
+      reject(
+        new Error(
+          `${name} ${what} for ${PATIENCE_SECONDS} s (its lock: ${count(held)} held, ${count(pending)} pending)`,
+        ),
+      );
+    }, PATIENCE_SECONDS * 1000);
+  });
+  try {
+    await Promise.race([step, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 type Listener = (value: unknown) => void;
@@ -73,11 +110,11 @@ export class Worker {
     this.worker.postMessage(data);
   }
 
-  /** Resolves when the worker is gone. */
+  /** Resolves when the worker is gone; as often as it is called. */
   async terminate(): Promise<void> {
-    await this.locked;
+    await told(this.locked, this.name, 'has not begun');
     this.worker.terminate();
-    await lockForLife(this.name);
+    await told(unlocked(this.name), this.name, 'has been terminated and not ended');
     this.emit('exit', 0);
   }
 

@@ -1111,10 +1111,9 @@ function createKmallocCaches(metadata: Metadata, sheaves: Sheaves, table: SizeCl
     throw new RangeError(
       `${classes.length} size classes need more than ${metadata.layout.caches} cache descriptors`,
     );
-  for (const size of classes) {
-    const name = `kmalloc-${size}`;
+  sheaves.table.whileUnshared(() => {
     // Powers of two are aligned to themselves: their slabs begin on page frames.
-    sheaves.create(kmallocSpec(metadata, name, size, 0));
-  }
+    for (const size of classes) sheaves.create(kmallocSpec(metadata, `kmalloc-${size}`, size, 0));
+  });
   metadata.m[H_KMALLOC_CACHES] = classes.length;
 }

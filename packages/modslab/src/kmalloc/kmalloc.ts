@@ -83,6 +83,18 @@ export function checkBulk(array: AddressArray, n: number | undefined): number {
   return n;
 }
 
+/** Where the hot words of each number of granules are. A run of one class at a time: Heap.create pays for it. */
+function slotsOf(classOf: Uint8Array): Int32Array {
+  const slots = new Int32Array(classOf.length);
+  for (let from = 0; from < classOf.length; ) {
+    const end = classOf.indexOf(classOf[from] + 1, from);
+    const to = end < 0 ? classOf.length : end;
+    slots.fill((classOf[from] + 1) << HOT_SHIFT, from, to);
+    from = to;
+  }
+  return slots;
+}
+
 export class Kmalloc {
   /** The largest size that `kmalloc` takes, in bytes. */
   readonly maxSize: number;
@@ -140,7 +152,7 @@ export class Kmalloc {
     );
     this.smallMax = this.classes.at(-1) ?? 0;
     this.classOf = classIndex(this.classes);
-    this.slots = Int32Array.from(this.classOf, (index) => (index + 1) << HOT_SHIFT);
+    this.slots = slotsOf(this.classOf);
     this.dmaCaches = new Int32Array(this.classes.length);
     this.maxSize = kmallocMaxSize(layout);
     const { depot } = debugContextOf(sheaves);

@@ -23,7 +23,7 @@
  * | DYING, its empty slabs not yet released | releases them                             |
  */
 
-import { failPoint, killPoint } from '../memory/assert.ts';
+import { assert, failPoint, killPoint } from '../memory/assert.ts';
 import type { Cpu } from '../memory/cpu.ts';
 import { invalid, SlabError } from '../memory/errors.ts';
 import type { GfpFlags } from '../memory/gfp.ts';
@@ -154,6 +154,7 @@ export class CacheTable {
    * its number; by the second one's turn another thread may have a new cache of that number.
    */
   private givenUp = 0;
+  private isUnshared = false;
 
   constructor(metadata: Metadata, cpu: Cpu) {
     this.metadata = metadata;
@@ -188,8 +189,33 @@ export class CacheTable {
     return (flags & SLAB_DEBUG) === 0 ? undefined : this.debugAllocator;
   }
 
+  /**
+   * For what `act` creates in a heap that no other thread knows yet, under names of its own that all differ: the next number
+   * is free, nobody else creates, and the counters are zero. Without the searches for all that `Heap.create` takes half the time.
+   */
+  whileUnshared(act: () => void): void {
+    this.isUnshared = true;
+    try {
+      act();
+    } finally {
+      this.isUnshared = false;
+    }
+  }
+
+  private createUnshared(spec: CacheSpec): number {
+    const { m, metadata } = this;
+    const id = Math.max(1, m[H_CACHES_TAKEN]);
+    const at = cacheAt(metadata.layout, id);
+    assert(id < metadata.layout.caches && m[at] === 0, 'a descriptor that has never been used');
+    this.fillIn(id, spec, encodeText(spec.name));
+    m[H_CACHES_TAKEN] = id + 1;
+    m[at] = stateWord(CACHE_READY, 0, 1);
+    return id;
+  }
+
   /** Creates a descriptor and makes it READY. Returns its number. Cost: O(caches), a few atomics. */
   create(spec: CacheSpec): number {
+    if (this.isUnshared) return this.createUnshared(spec);
     const name = encodeText(spec.name);
     if (name.length > NAME_BYTES)
       invalid(`a cache's name has at most ${NAME_BYTES} bytes of UTF-8: '${spec.name}'`);
@@ -436,7 +462,7 @@ export class CacheTable {
     m[cache + C_NAME_LENGTH] = name.length;
     metadata.s.set(name, (cache + C_NAME) << WORD_SHIFT);
     this.fillInConstructor(id, spec.ctor);
-    this.cpu.clearCountersOf(id);
+    if (!this.isUnshared) this.cpu.clearCountersOf(id);
   }
 
   private fillInConstructor(id: number, constructor: CacheSpec['ctor']): void {

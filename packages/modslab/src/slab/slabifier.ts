@@ -252,8 +252,7 @@ export class Slabifier implements SlabAllocator {
     // What the flags ask for is derived first: a stack that cannot carry it says so before there is a cache.
     this.sources.of(flags);
     const { pageShift } = this.metadata.layout;
-    const { frames } = slabGeometry(size, align, flags, pageShift);
-    if ((flags & SLAB_SINGLE_FRAME) !== 0 && frames > 1) {
+    if ((flags & SLAB_SINGLE_FRAME) !== 0 && slabGeometry(size, align, flags, pageShift).frames > 1) {
       invalid(
         `cache '${spec.name}': '${this.pageAllocatorName}' has no adjacent frames for an object of ${spec.size} bytes`,
         spec.name,

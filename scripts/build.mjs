@@ -5,14 +5,15 @@
 // Why not plain tsc: a package whose package.json names the condition `modslab-checked` is built twice. In `dist/`
 // every statement `assert(…);`, `killPoint(…);` and `if (failPoint(…)) …` is removed, so that what users run pays nothing
 // for them; in `dist/checked/` they stay, and the tests run on that (`node --conditions=modslab-checked`). In both, names of numbers
-// become numbers. A project is skipped
+// become numbers. Of the first, bundle.mjs makes what Node loads; tests that reach into the release's modules, as well as its
+// entry points, take both as modules (`--conditions=modslab-modules`), or a class would be there twice. A project is skipped
 // when neither its inputs nor those of the packages that it needs have changed since its last clean build.
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import ts from 'typescript';
-import { bundlePages, hasPages } from './bundle.mjs';
+import { BUNDLE, bundleEntries, bundlePages, hasBundles, hasPages } from './bundle.mjs';
 import { packages, root, walk } from './workspace.mjs';
 
 const CHECKED = 'modslab-checked';
@@ -213,7 +214,8 @@ function compile(configFile, checkedVariant) {
     const again = ts.createProgram(parsed.fileNames, checked, host, program);
     again.emit(undefined, write, undefined, false, transformers(again, false));
   }
-  const isOutput = (file) => /[.](js|ts|map)$/.test(file);
+  const bundles = join(dirname(configFile), BUNDLE, sep);
+  const isOutput = (file) => /[.](js|ts|map)$/.test(file) && !file.startsWith(bundles);
   for (const file of walk(parsed.options.outDir, isOutput)) {
     if (!written.has(file)) rmSync(file, { force: true });
   }
@@ -259,7 +261,8 @@ function project(pkg, kind, configName, folders, outDir) {
     existsSync(stamp) &&
     existsSync(join(pkg.dir, outDir)) &&
     readFileSync(stamp, 'utf8') === key &&
-    hasPages(pkg)
+    hasPages(pkg) &&
+    hasBundles(pkg)
   ) {
     if (!options.quiet) console.log(`${label}: up to date`);
     return;
@@ -273,6 +276,7 @@ function project(pkg, kind, configName, folders, outDir) {
     console.error(`${label}: ${errors.length} error${errors.length > 1 ? 's' : ''}`);
   } else {
     if (kind === 'src') bundlePages(pkg);
+    if (kind === 'src') bundleEntries(pkg, writeOutput);
     writeOutput(stamp, key);
     if (!options.quiet)
       console.log(`${label}: built in ${((performance.now() - start) / 1000).toFixed(1)} s`);

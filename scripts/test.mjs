@@ -2,7 +2,7 @@
 //
 //   node scripts/test.mjs --checked | --release [--soak] [PART…]
 //
-// --checked: on the build with assertions; --release: on what users get; --soak: the `*.soak.js` files instead of the
+// --checked: on the build with assertions; --release: on what users get, as modules (build.mjs); --soak: the `*.soak.js` files instead of the
 // `*.test.js` ones, one after another. With PARTs only the files whose path contains one of them: `npm run
 // test:checked -- claim barn`. (Node 20's --test takes no glob, hence this script.)
 import { spawnSync } from 'node:child_process';
@@ -22,7 +22,7 @@ if (files.length === 0) {
   process.exit(parts.length > 0 ? 1 : 0);
 }
 const args = [
-  ...(options.release ? [] : ['--conditions=modslab-checked']),
+  `--conditions=${options.release ? 'modslab-modules' : 'modslab-checked'}`,
   '--enable-source-maps',
   '--test',
   `--test-concurrency=${options.soak ? 1 : 2}`,

@@ -109,11 +109,14 @@ export function stackFingerprint(depth: number): number | undefined {
   return (high >>> HIGH_SHIFT) * 2 ** 32 + (low >>> 0);
 }
 
+/** This module's address, and the folder of all: as it is built (or written), or in a bundle of modslab's own. */
+const OWN_MODULE = /^(?:file:\/\/)?(.*[\\/])(?:slab[\\/]callStack[.][jt]s|bundle[\\/]modslab-[A-Z0-9]+[.]js)/;
+
 /** Where modslab's own modules are: their built form, and what source maps make of that. Empty if they are bundled away. */
 const OWN_PLACES: readonly string[] = ownPlaces(String((import.meta as { url?: string }).url));
 
 function ownPlaces(url: string): string[] {
-  const place = /^(?:file:\/\/)?(.*[\\/])slab[\\/]callStack[.][jt]s/.exec(url)?.[1];
+  const place = OWN_MODULE.exec(url)?.[1];
   return place === undefined ? [] : [place, place.replace(/dist\/(checked\/)?$/, 'src/')];
 }
 

@@ -50,3 +50,36 @@ test('a new slab whose maker dies while it constructs or lets go of it', { skip:
   });
   assert.ok(points.has('slab.before-constructor') && points.has('slab.partial-bit'));
 });
+
+test('a full sheaf whose owner dies while it splits it', { skip: skipUnlessChecked }, () => {
+  const objects = 130;
+  const points = killAtEach<{ cache: KmemCache; addresses: number[]; freed: number }>({
+    prepare: (heap, victim) => {
+      const cache = heap.createCache({ name: 'halved', size: 64 });
+      const addresses = Array.from({ length: objects }, () => cache.alloc());
+      return { cache: victim.cache('halved'), addresses, freed: 0 };
+    },
+    act: (scene) => {
+      for (const address of scene.addresses) {
+        scene.cache.free(address);
+        scene.freed++;
+      }
+    },
+    after: ({ freed }, heap) => {
+      const cache = heap.cache('halved');
+      const live = [...cache.objects()];
+      // Of the one that was being freed, either is right.
+      assert.ok(
+        live.length === objects - freed || live.length === objects - freed - 1,
+        `${live.length} live`,
+      );
+      // Nobody gets one that another has.
+      const more = Array.from({ length: objects }, () => cache.alloc());
+      assert.equal(new Set([...live, ...more]).size, live.length + objects);
+      cache.freeBulk(Uint32Array.from([...live, ...more]));
+      cache.destroy();
+    },
+  });
+  for (const point of ['sheaf.splitting', 'sheaf.split', 'sheaf.split-cleared'])
+    assert.ok(points.has(point), point);
+});

@@ -7,6 +7,7 @@
  *     0  its charge: the row set right                               (slab/charge.ts)
  *        its link: the slot and the object set right                 (kmalloc/link.ts)
  *     0  its read section ends; what it made wait is listed          (memory/rcu.ts, slab/waiting.ts)
+ *     0  its split: what stands in two sheaves, cleared in one       (slab/sheaves.ts)
  *     1  its pending entry: RELEASING → PENDING                      (slab/slabifier.ts, step 3)
  *     2  the run of frames that its record names: released, unless it was published
  *     2b the vmalloc area that its record names: taken down       (page/vmalloc.ts)
@@ -47,6 +48,7 @@ import {
   CPU_RUN_FRAMES,
   CPU_RUN_HEAD,
   CPU_SCRATCH,
+  CPU_SPLIT,
   CPU_STATUS,
   cacheAt,
   cpuAt,
@@ -186,6 +188,7 @@ export class Reaper {
     finishDeferring(metadata, dead);
     settleCharge(metadata, dead);
     this.links.finish(dead);
+    this.finishSplit(record, dead);
     killPoint('reap.intents-settled');
     this.finishPending(record, dead);
     this.finishRun(record, dead, report);
@@ -208,6 +211,22 @@ export class Reaper {
     clearTag(metadata, dead);
     const word = Atomics.load(m, record + CPU_STATUS);
     Atomics.compareExchange(m, record + CPU_STATUS, word, statusWord(OFFLINE, 0, generationOf(word)));
+  }
+
+  /** Of objects that stand in two sheaves of the dead CPU, the places in the one that was being split are cleared. */
+  private finishSplit(record: number, dead: number): void {
+    const { m } = this;
+    const split = m[record + CPU_SPLIT];
+    if (split === 0) return;
+    const elsewhere = new Set<number>();
+    this.forEachSheaf(dead, (_cache, sheaf) => {
+      if (sheaf === split) return;
+      for (let i = 1; i <= SHEAF_CAPACITY; i++) elsewhere.add(m[sheaf + (i << PAIR_SHIFT)]);
+    });
+    for (let at = split + SHEAF_WORDS - 2; at > split; at -= 1 << PAIR_SHIFT)
+      if (m[split] === dead + 1 && elsewhere.has(m[at])) m[at] = 0;
+    killPoint('reap.split-finished');
+    m[record + CPU_SPLIT] = 0;
   }
 
   private finishPending(record: number, dead: number): void {

@@ -37,6 +37,7 @@ import {
   CPU_RCU_DEFERRING,
   CPU_RUN_HEAD,
   CPU_SCRATCH,
+  CPU_SPLIT,
   CPU_STATUS,
   CPU_VMALLOC_HEAD,
   cacheAt,
@@ -141,6 +142,7 @@ const INTENTS: readonly number[] = [
   CPU_VMALLOC_HEAD,
   CPU_CHARGE,
   CPU_LINK_ENTRY,
+  CPU_SPLIT,
 ];
 /** Times that a finding about words that move must be made before it counts. */
 const CONFIRMATIONS = 4;
@@ -766,6 +768,7 @@ export class Validator {
     seen.set(entry, at);
     if (before === undefined) return;
     this.confirm(() => {
+      if (this.isBeingSplit(at) || this.isBeingSplit(before)) return undefined;
       if (m[at] !== entry || m[before] !== entry) return undefined;
       const address = addressOf(entry);
       return {
@@ -775,6 +778,14 @@ export class Validator {
         cache: this.table.name(cache),
       };
     });
+  }
+
+  /** Whether the sheaf at whose word `at` an entry stands is one whose upper half its CPU is moving. */
+  private isBeingSplit(at: number): boolean {
+    const { m, metadata } = this;
+    const sheaf = at - (at % SHEAF_WORDS);
+    const cpu = Atomics.load(m, sheaf) - 1;
+    return cpu >= 0 && cpu < metadata.layout.cpus && m[cpuAt(metadata.layout, cpu) + CPU_SPLIT] === sheaf;
   }
 
   private lookAtSheaf(cache: number, sheaf: number, number: number): Finding {

@@ -74,7 +74,7 @@
 /** 'MSLB' read as a little-endian word. */
 export const MAGIC = 0x424c534d;
 /** Layout version; a handle of another one is refused. */
-export const VERSION = 3;
+export const VERSION = 4;
 
 export const WORD_SHIFT = 2;
 /** Sheaf entries count granules of 8 bytes. */
@@ -147,6 +147,8 @@ export const CPU_PENDING_SLAB = 4;
 export const CPU_FRAMES = 5;
 /** While `run head` names a run: what `frames in use` is to be once that run is free. */
 export const CPU_FRAMES_AFTER = 6;
+/** The full sheaf whose upper half is being moved into an empty one, by its word offset; 0: none is. */
+export const CPU_SPLIT = 7;
 export const CPU_COUNTERS = 8;
 export const CPU_SCRATCH = 24;
 /** Objects of the scratch sheaf, after its unused words 0 and 1. */

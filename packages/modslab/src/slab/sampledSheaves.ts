@@ -2,14 +2,25 @@
  * Sheaves for a heap that samples its allocations (kmalloc/kfence.ts): the same, but that an allocation comes to the slow path
  * when it is its turn. The fast paths are those of all sheaves; heaps that do not sample do not have this.
  *
- *     by count   taking a full spare as main stands for as many allocations as it has objects: when enough of them have been
+ *     by count   taking a spare as main stands for as many allocations as it has objects: when enough of them have been
  *                made, it is refused, as if there were none
  *     by time    `gate` puts this CPU's hot words of a cache aside, so that its next allocation or free finds a cache that is not
  *                in use; every slow path puts them back first
  */
 
 import type { Address } from './cacheSpec.ts';
-import { EMPTY, FULL, HOT_SHIFT, HOT_WORDS, LIMIT, Sheaves, TOP, TOP_CLOSED } from './sheaves.ts';
+import {
+  EMPTY,
+  FULL,
+  HALF,
+  HOT_SHIFT,
+  HOT_WORDS,
+  LIMIT,
+  Sheaves,
+  TOP,
+  TOP_CLOSED,
+  WAS_EMPTY,
+} from './sheaves.ts';
 
 export class SampledSheaves extends Sheaves {
   /** Allocations that are left until the next one is sampled. */
@@ -20,7 +31,7 @@ export class SampledSheaves extends Sheaves {
   override popSpare(slot: number): Address {
     if (this.left <= 0) return 0;
     const address = super.popSpare(slot);
-    if (address !== 0) this.left -= this.hot[slot | LIMIT];
+    if (address !== 0) this.left -= this.mainCount(slot) + 1;
     return address;
   }
 
@@ -33,6 +44,7 @@ export class SampledSheaves extends Sheaves {
     hot[slot | TOP] = TOP_CLOSED;
     hot[slot | FULL] = 0;
     hot[slot | EMPTY] = 0;
+    hot[slot | HALF] = WAS_EMPTY;
   }
 
   override enterSlowPath(): void {

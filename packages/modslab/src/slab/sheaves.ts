@@ -14,8 +14,8 @@
  * The offset of the state spares a pop the division; it is written before the entry, so a non-zero entry always has its own.
  *
  * Each cache has a fixed pool of sheaves. While a CPU uses the cache it owns one of them, *main*, and, as need be, *spares*:
- * full ones and empty ones, as many as 64 KiB of objects fill (less in a small heap). Main changes places with a spare
- * without any atomic operation. A *barn* for each cache and node keeps up to 10 full ones for everybody, as a bitmap over
+ * full ones and empty ones, as many as 64 KiB of objects fill (less in a small heap), and at most one that is *half* full. Main
+ * changes places with a spare without any atomic operation. A *barn* for each cache and node keeps up to 10 full ones for everybody, as a bitmap over
  * the pool's numbers; which of them a CPU takes first, affinity.ts says. A sheaf's owner word is its claim; its bit in a barn's
  * bitmap is an index, changed by its owner only:
  *
@@ -25,10 +25,11 @@
  *
  * This CPU's *hot words*, 16 a cache, are in plain memory of its thread: nothing in them is needed to recover.
  *
- *     0 TOP    word offset of main's topmost object     4 EMPTY       number of empty spares
- *     1 LIMIT  capacity; 0: cache not in use            5 GENERATION  of the descriptor
- *     2 MAIN   word offset of the main sheaf            6 SPARES      most spares that there may be, 1 … 9
- *     3 FULL   number of full spares                    7 … 15        the spares: full ones from 7 up, empty ones from 15 down
+ *     0 TOP    word offset of main's topmost object     5 GENERATION  of the descriptor
+ *     1 LIMIT  capacity; 0: cache not in use            6 SPARES      most spares that there may be, 1 … 8
+ *     2 MAIN   word offset of the main sheaf            7 HALF        the half-full spare; without one, the last exchange:
+ *     3 FULL   number of full spares                                  0 main was empty, -1 it was full
+ *     4 EMPTY  number of empty spares                   8 … 15        the spares: full ones from 8 up, empty ones from 15 down
  *
  *     objects in main = (TOP - (MAIN + bottom)) / 2
  *
@@ -38,12 +39,21 @@
  * The TOP of a cache that is not in use (and that of cache 0, which pages without a slab name) is word 254 of the header,
  * which is 0: nothing to pop, and no room to push.
  *
+ * After an exchange main is full or empty, so that the next free or allocation might turn it back: a program that frees and
+ * allocates by turns would exchange again and again. So where main was empty after it was full, or the other way round, the full
+ * one of the two sheaves is *split*: its upper half goes into the other, which is main from then on, and it becomes the
+ * half-full spare. It takes half a sheaf of allocations, or of frees, to come to the next exchange, which is with the half-full
+ * spare, and half a sheaf more after that. Programs that allocate many and then free many exchange whole sheaves as before.
+ *
+ *     split:  the record's SPLIT ← the full sheaf;  its upper half → the empty one;  the half ← 0;  SPLIT ← 0
+ *
  * So whatever its last instruction was, *every non-zero entry of a dead CPU's sheaves is an object that nobody has*:
  *
  * | killed here                                    | ⇒ reap does this                            |
  * |------------------------------------------------|---------------------------------------------|
  * | push: entry written, state LIVE                | puts it back: its owner had freed it        |
  * | pop: state LIVE, entry not cleared             | puts it back: nobody had got it             |
+ * | split: a half stands in two sheaves            | clears it in the one that SPLIT names       |
  * | barn: claimed, its bit still set               | clears the bit, puts the entries back       |
  * | barn: bit set, owner not yet IN_BARN           | the same                                    |
  * | an empty sheaf claimed                         | owner ← 0                                   |
@@ -77,6 +87,7 @@ import {
   C_FLAGS,
   C_STATE,
   C_STRIDE,
+  CPU_SPLIT,
   cacheAt,
   GRANULE_SHIFT,
   H_EPOCH,
@@ -133,10 +144,14 @@ export const FULL = 3;
 export const EMPTY = 4;
 const GENERATION = 5;
 const SPARES = 6;
+export const HALF = 7;
+/** What HALF holds while there is no half-full spare. */
+export const WAS_EMPTY = 0;
+const WAS_FULL = -1;
 /** No generation. */
 const SEALED = -1;
 export const HOT_WORDS: number = 1 << HOT_SHIFT;
-const FIRST_SPARE = 7;
+const FIRST_SPARE = 8;
 const LAST_SPARE: number = HOT_WORDS - 1;
 /** Words of a cache in `own`: more than BARN_FULL_MAX. */
 const OWN_SHIFT = 4;
@@ -320,17 +335,17 @@ export class Sheaves implements SlabAllocator {
     return s[(m[page | PAGE_STATES] + index) | 0] === LIVE;
   }
 
-  /** After `pop` found nothing: once more, if a spare is full. Still no Atomics. */
+  /** After `pop` found nothing: once more, if a spare has objects. Still no Atomics. */
   popSpare(slot: number): Address {
-    if (this.hot[slot | FULL] === 0) return 0;
-    this.takeFullSpare(slot);
+    if (this.hot[slot | FULL] === 0 && this.hot[slot | HALF] <= 0) return 0;
+    this.takeObjects(slot);
     return this.pop(slot);
   }
 
-  /** After `push` was refused: once more, if that was because main is full and a spare is empty. Still no Atomics. */
+  /** After `push` was refused: once more, if that was because main is full and a spare has room. Still no Atomics. */
   pushSpare(slot: number, page: number, address: Address): boolean {
-    if (this.hot[slot | EMPTY] === 0 || !this.isFull(slot)) return false;
-    this.takeEmptySpare(slot);
+    if ((this.hot[slot | EMPTY] === 0 && this.hot[slot | HALF] <= 0) || !this.isFull(slot)) return false;
+    this.takeRoom(slot);
     return this.push(slot, page, address);
   }
 
@@ -349,6 +364,11 @@ export class Sheaves implements SlabAllocator {
     this.s[m[top | 1]] = LIVE;
     hot[slot | TOP] = top - PAIR;
     m[top] = 0;
+  }
+
+  /** Objects of main. */
+  protected mainCount(slot: number): number {
+    return (this.hot[slot | TOP] - this.bottomOf(slot, this.hot[slot | MAIN])) >> PAIR_SHIFT;
   }
 
   /** Where main has no object left: the place below its first. */
@@ -649,6 +669,7 @@ export class Sheaves implements SlabAllocator {
     hot[slot | MAIN] = main;
     hot[slot | FULL] = 0;
     hot[slot | EMPTY] = 0;
+    hot[slot | HALF] = WAS_EMPTY;
     hot[slot | GENERATION] = this.isSealed ? SEALED : cacheGeneration(m[descriptor + C_STATE]);
     hot[slot | SPARES] = this.sparesFor(descriptor);
     hot[slot | LIMIT] = m[descriptor + C_CAPACITY];
@@ -667,13 +688,13 @@ export class Sheaves implements SlabAllocator {
     const bottom = this.bottomOf(slot, main);
     const count = (hot[slot | TOP] - bottom) >>> PAIR_SHIFT;
     this.cpu.countMain(cache, count, 0);
-    const spares = hot.slice(slot + FIRST_SPARE, slot + HOT_WORDS);
+    const spares = hot.slice(slot + HALF, slot + HOT_WORDS);
     hot.fill(0, slot, slot + HOT_WORDS);
     hot[slot | TOP] = TOP_CLOSED;
     this.base.drain(cache, bottom, 1, count);
     this.releaseSheaf(main);
     for (const spare of spares) {
-      if (spare === 0) continue;
+      if (spare <= 0) continue;
       this.base.drain(cache, spare, 1, SHEAF_CAPACITY);
       this.releaseSheaf(spare);
     }
@@ -709,13 +730,14 @@ export class Sheaves implements SlabAllocator {
     this.base.drain(cache, bottom, 1, count);
   }
 
-  /** Main is empty: a full spare, a full sheaf of the barn, or objects from slabs. */
+  /** Main is empty: a spare with objects, a full sheaf of the barn, or objects from slabs. */
   private refill(cache: number, slot: number, gfp: GfpFlags): void {
     const { hot } = this;
-    if (hot[slot | FULL] !== 0) {
-      this.takeFullSpare(slot);
+    if (hot[slot | FULL] !== 0 || hot[slot | HALF] > 0) {
+      this.takeObjects(slot);
       return;
     }
+    hot[slot | HALF] = WAS_EMPTY;
     const others = leftToOthers(this.metadata);
     let full = this.takeFromBarn(cache, this.cpu.node, others > 0);
     if (full === 0) {
@@ -737,18 +759,20 @@ export class Sheaves implements SlabAllocator {
     else this.releaseSheaf(empty);
   }
 
-  /** Main is full: an empty spare, one more spare, room in the barn, or the slabs. */
+  /** Main is full: a spare with room, one more spare, room in the barn, or the slabs. */
   private makeRoom(cache: number, slot: number): void {
     const { hot } = this;
-    if (hot[slot | EMPTY] === 0) {
+    if (hot[slot | EMPTY] === 0 && hot[slot | HALF] <= 0) {
       const hasRoom = this.spares(slot) < hot[slot | SPARES];
       const empty = hasRoom || this.barnHasRoom(cache, hot[slot | MAIN]) ? this.claimSheaf(cache) : 0;
       if (empty === 0) {
+        hot[slot | HALF] = WAS_FULL;
         this.cpu.countOf(cache, STAT_BARN_PUT_FAIL);
         this.drainMain(cache, slot);
         return;
       }
       if (!hasRoom) {
+        hot[slot | HALF] = WAS_FULL;
         const full = hot[slot | MAIN];
         hot[slot | MAIN] = empty;
         hot[slot | TOP] = this.bottomOf(slot, empty);
@@ -758,11 +782,17 @@ export class Sheaves implements SlabAllocator {
       }
       this.addEmptySpare(slot, empty);
     }
-    this.takeEmptySpare(slot);
+    this.takeRoom(slot);
   }
 
   private spares(slot: number): number {
-    return this.hot[slot | FULL] + this.hot[slot | EMPTY];
+    const { hot } = this;
+    return hot[slot | FULL] + hot[slot | EMPTY] + (hot[slot | HALF] > 0 ? 1 : 0);
+  }
+
+  private addFullSpare(slot: number, full: number): void {
+    const { hot } = this;
+    hot[slot + FIRST_SPARE + hot[slot | FULL]++] = full;
   }
 
   private addEmptySpare(slot: number, empty: number): void {
@@ -770,35 +800,84 @@ export class Sheaves implements SlabAllocator {
     hot[slot + LAST_SPARE - hot[slot | EMPTY]++] = empty;
   }
 
-  /** Main, empty, changes places with the full spare that was put away last. */
-  private takeFullSpare(slot: number): void {
+  /** Main is empty, and there is a spare with objects: the half-full one, or the full one that was put away last. */
+  private takeObjects(slot: number): void {
     const { hot } = this;
     const empty = hot[slot | MAIN];
+    if (hot[slot | HALF] > 0) {
+      this.takeHalf(slot, WAS_EMPTY);
+      this.addEmptySpare(slot, empty);
+      this.countSwap(slot, 0);
+      return;
+    }
     const at = slot + FIRST_SPARE + --hot[slot | FULL];
-    hot[slot | MAIN] = hot[at];
-    hot[slot | TOP] = hot[at] + SHEAF_TOP;
+    const full = hot[at];
     hot[at] = 0;
-    this.addEmptySpare(slot, empty);
-    this.countSwap(slot, 0, hot[slot | LIMIT]);
+    if (hot[slot | HALF] === WAS_FULL) {
+      this.split(slot, full, empty);
+    } else {
+      hot[slot | MAIN] = full;
+      hot[slot | TOP] = full + SHEAF_TOP;
+      this.addEmptySpare(slot, empty);
+    }
+    this.countSwap(slot, 0);
   }
 
-  /** Main, full, changes places with an empty spare. */
-  private takeEmptySpare(slot: number): void {
+  /** Main is full, and there is a spare with room: the half-full one, or an empty one. */
+  private takeRoom(slot: number): void {
     const { hot } = this;
     const full = hot[slot | MAIN];
+    if (hot[slot | HALF] > 0) {
+      this.takeHalf(slot, WAS_FULL);
+      this.addFullSpare(slot, full);
+      this.countSwap(slot, hot[slot | LIMIT]);
+      return;
+    }
     const at = slot + LAST_SPARE - --hot[slot | EMPTY];
-    hot[slot | MAIN] = hot[at];
-    hot[slot | TOP] = this.bottomOf(slot, hot[at]);
+    const empty = hot[at];
     hot[at] = 0;
-    hot[slot + FIRST_SPARE + hot[slot | FULL]++] = full;
-    this.countSwap(slot, hot[slot | LIMIT], 0);
+    if (hot[slot | HALF] === WAS_EMPTY) {
+      this.split(slot, full, empty);
+    } else {
+      hot[slot | MAIN] = empty;
+      hot[slot | TOP] = this.bottomOf(slot, empty);
+      this.addFullSpare(slot, full);
+    }
+    this.countSwap(slot, hot[slot | LIMIT]);
   }
 
-  private countSwap(slot: number, before: number, after: number): void {
+  /** The half-full spare is main from here on. */
+  private takeHalf(slot: number, last: number): void {
+    const { hot } = this;
+    const half = hot[slot | HALF];
+    hot[slot | MAIN] = half;
+    hot[slot | TOP] = this.bottomOf(slot, half) + ((hot[slot | LIMIT] >> 1) << PAIR_SHIFT);
+    hot[slot | HALF] = last;
+  }
+
+  /** The upper half of a full sheaf goes into an empty one, which is main from here on; the other is the half-full spare. */
+  private split(slot: number, full: number, empty: number): void {
+    const { hot, m, cpu } = this;
+    const stay = (hot[slot | LIMIT] >> 1) << PAIR_SHIFT;
+    const bottom = this.bottomOf(slot, full);
+    m[cpu.record + CPU_SPLIT] = full;
+    killPoint('sheaf.splitting');
+    m.copyWithin(this.bottomOf(slot, empty) + PAIR, bottom + stay + PAIR, full + SHEAF_WORDS);
+    killPoint('sheaf.split');
+    m.fill(0, bottom + stay + PAIR, full + SHEAF_WORDS);
+    killPoint('sheaf.split-cleared');
+    m[cpu.record + CPU_SPLIT] = 0;
+    hot[slot | HALF] = full;
+    hot[slot | MAIN] = empty;
+    hot[slot | TOP] = empty + SHEAF_TOP - stay;
+  }
+
+  /** Counts an exchange of main, which had `before` objects. */
+  private countSwap(slot: number, before: number): void {
     const cache = slot >>> HOT_SHIFT;
     this.cpu.count(N_SHEAF_SWAP);
     this.cpu.countOf(cache, STAT_SHEAF_SWAP);
-    this.cpu.countMain(cache, before, after);
+    this.cpu.countMain(cache, before, this.mainCount(slot));
   }
 
   /** Whether this node's barn may have a full sheaf of this CPU's. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { countSet } from '#src/memory/bitmap.js';
-import { usedFrames } from '#src/memory/cpu.js';
+import { N_SHEAF_SWAP, usedFrames } from '#src/memory/cpu.js';
 import { addressOf, entryOf } from '#src/memory/entry.js';
 import {
   BARN_FULL_MAX,
@@ -274,6 +274,40 @@ test('sheaves: full ones go to the barn, up to ten, and another CPU takes them w
   for (let i = 0; i < capacity * BARN_FULL_MAX; i++) assert.notEqual(other.sheaves.alloc(cache, 0), 0);
   assert.equal(sheaves.getObjects(cache).cached, 2 * capacity);
   assert.equal(usedFrames(layers.metadata), before, 'no slab was touched');
+});
+
+test('sheaves: frees and allocations by turns exchange main once, not each time, wherever it stands', () => {
+  const layers = createLayers({ frames: 255 });
+  const { sheaves, metadata } = layers;
+  const cache = sheaves.create(spec('by-turns', 64));
+  const capacity = metadata.m[cacheAt(metadata.layout, cache) + C_CAPACITY];
+  const swaps = (): number => sheaves.frames.cpu.counted(N_SHEAF_SWAP);
+  const live = new Set(Array.from({ length: 3 * capacity }, () => sheaves.alloc(cache, 0)));
+  const take = (): void => {
+    const address = sheaves.alloc(cache, 0);
+    assert.ok(address !== 0 && !live.has(address));
+    live.add(address);
+  };
+  const give = (): void => {
+    const [address] = live;
+    live.delete(address);
+    sheaves.free(cache, address);
+  };
+  // Wherever main stands: from each number of objects in it, back and forth by up to a quarter of a sheaf.
+  for (let level = 0; level <= 2 * capacity; level++) {
+    give();
+    const before = swaps();
+    for (let turn = 1; turn < capacity / 4; turn++) {
+      for (let i = 0; i < turn; i++) take();
+      for (let i = 0; i < turn; i++) give();
+    }
+    assert.ok(swaps() - before <= 3, `${swaps() - before} exchanges at level ${level}`);
+  }
+  assert.equal(sheaves.getObjects(cache).live, live.size);
+  assert.ok(sheaves.getObjects(cache).cached > 0);
+  sheaves.close(cache);
+  sheaves.drainBarns(cache);
+  assert.deepEqual([sheaves.getObjects(cache).cached, sheaves.getObjects(cache).live], [0, live.size]);
 });
 
 test('sheaves: a barn of another CPU’s objects is left to that one, while there is memory', () => {

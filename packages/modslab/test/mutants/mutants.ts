@@ -384,6 +384,27 @@ export const mutants: readonly Mutant[] = [
   // Coming, going, destroying, growing
   {
     file: SHEAVES,
+    text: '    const spares = hot.slice(slot + HALF, slot + HOT_WORDS);\n',
+    by: '    const spares = hot.slice(slot + FIRST_SPARE, slot + HOT_WORDS);\n',
+    breaks: 'the half-full spare is not given up',
+    tests: ['slabAllocators'],
+  },
+  {
+    file: SHEAVES,
+    text: '    m[cpu.record + CPU_SPLIT] = full;\n',
+    by: '',
+    breaks: 'of a split that was cut short nobody knows',
+    tests: ['killPoints'],
+  },
+  {
+    file: REAP,
+    text: '      if (m[split] === dead + 1 && elsewhere.has(m[at])) m[at] = 0;\n',
+    by: '      if (m[split] === dead + 1) m[at] = 0;\n',
+    breaks: 'reap clears the objects that a split had not moved yet',
+    tests: ['killPoints'],
+  },
+  {
+    file: SHEAVES,
     text: '      this.base.drain(cache, spare, 1, SHEAF_CAPACITY);\n',
     by: '',
     breaks: 'a full spare is given up without a flush',

@@ -515,3 +515,25 @@ test('validate never throws, whatever word of the metadata is overwritten with w
   }
   assertSound(it.heap);
 });
+
+test('a descriptor that becomes another cache’s while it is looked at is not taken for damage', () => {
+  const heap = smallHeap();
+  const cache = heap.createCache({ name: 'gone', size: 200 });
+  const { metadata, slabifier } = internalsOf(heap);
+  const { m, layout } = metadata;
+  const id = slabifier.table.find('gone');
+  cache.destroy();
+  // What its next creator has done so far: claimed, and not all written.
+  const at = L.cacheAt(layout, id);
+  put(m, at, (m[at] & ~0xffff) | (1 << 4) | CACHE_CREATING);
+  put(m, at + L.C_STRIDE, 48);
+  put(m, at + L.C_SIZE, 40);
+  const table = slabifier.table as { ready(): number[] };
+  const { ready } = table;
+  table.ready = () => [...ready.call(table), id];
+  try {
+    assertSound(heap);
+  } finally {
+    table.ready = ready;
+  }
+});

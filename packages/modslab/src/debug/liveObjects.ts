@@ -28,6 +28,7 @@ import {
 } from '../page/page.ts';
 import type { Address } from '../slab/cacheSpec.ts';
 import { firstEntryOf, firstStateAt } from '../slab/cacheTable.ts';
+import { isSlabOf } from '../slab/count.ts';
 import type { DebugAllocator } from '../slab/debugAllocator.ts';
 import { debugObject, requestedOf } from '../slab/debugObject.ts';
 import { SLAB_DEBUG_ROOM } from '../slab/flags.ts';
@@ -109,11 +110,13 @@ function visitSlab(
   const common = { cache, id, allocated: m[descriptor + C_STRIDE], node: nodeOf(layout, head), group };
   const isTracked = (m[descriptor + C_FLAGS] & SLAB_DEBUG_ROOM) !== 0;
   const { u32 } = context.data.views();
+  const found: LiveObject[] = [];
   for (let index = 0; index < m[descriptor + C_OBJECTS]; index++) {
     if (!isLive(s[states + index])) continue;
     const address = addressOf(first + Math.imul(index, m[descriptor + C_GRANULES]));
     const object = debugObject(context.metadata, id, address);
     const track = isTracked ? context.reporter.tracksOf(object).allocated : undefined;
-    visit({ ...common, address, requested: requestedOf(u32, object), ...(track && { track }) });
+    found.push({ ...common, address, requested: requestedOf(u32, object), ...(track && { track }) });
   }
+  if (isSlabOf(context.metadata, head, id)) for (const object of found) visit(object);
 }

@@ -111,11 +111,11 @@ import {
   stateAt,
 } from '../slab/cacheTable.ts';
 import { rowSum } from '../slab/charge.ts';
-import { countAllObjects, forEachSlab } from '../slab/count.ts';
+import { countAllObjects, forEachSlab, isSlabOf } from '../slab/count.ts';
 import { codeOf, type DebugAllocator } from '../slab/debugAllocator.ts';
 import { describesSlab, framesOfSlab } from '../slab/describe.ts';
 import { SLAB, SLAB_DEBUG } from '../slab/flags.ts';
-import { slabGeometry } from '../slab/geometry.ts';
+import { type SlabGeometry, slabGeometry } from '../slab/geometry.ts';
 import { forEachHead, granuleStatesAt, isSlob, lengthAt, slabsOf } from '../slab/granules.ts';
 import { GROUP_DYING, groupStatus } from '../slab/groupState.ts';
 import { IN_BARN } from '../slab/sheaves.ts';
@@ -240,7 +240,8 @@ export class Validator {
     }
     const taken = Atomics.load(m, H_CACHES_TAKEN);
     for (let id = Math.max(1, taken); id < layout.caches; id++) {
-      if (Atomics.load(m, cacheAt(layout, id)) === 0) continue;
+      // Descriptors are claimed after they are counted: one that is claimed now is counted by now.
+      if (Atomics.load(m, cacheAt(layout, id)) === 0 || Atomics.load(m, H_CACHES_TAKEN) > id) continue;
       this.report({
         code: 'EHEADER',
         message: `cache descriptor ${id} is or was in use, those ever taken are said to end at ${taken}`,
@@ -315,40 +316,48 @@ export class Validator {
   }
 
   private checkCaches(): void {
-    const { m, metadata } = this;
     this.checkNames();
     this.checkCreators();
-    for (const id of this.table.ready()) {
-      const cache = cacheAt(metadata.layout, id);
-      const name = this.table.name(id);
-      const want = slabGeometry(
-        m[cache + C_SIZE],
-        m[cache + C_ALIGN],
-        m[cache + C_FLAGS],
-        metadata.layout.pageShift,
-      );
-      const sound =
-        want.stride === m[cache + C_STRIDE] &&
-        want.left >>> GRANULE_SHIFT === m[cache + C_LEFT] &&
-        want.track === m[cache + C_TRACK] &&
-        want.objects === m[cache + C_OBJECTS] &&
-        want.frames === m[cache + C_FRAMES] &&
-        want.granules === m[cache + C_GRANULES] &&
-        want.reciprocal === m[cache + C_RECIPROCAL] &&
-        want.reciprocalShift === m[cache + C_RECIPROCAL_SHIFT] &&
-        want.order === m[cache + C_ORDER] &&
-        want.stateShift === m[cache + C_STATE_SHIFT] &&
-        metadata.layout.stateRegions[want.stateRegion] === m[cache + C_STATES] &&
-        want.slabShift === m[cache + C_SLAB_SHIFT] &&
-        want.offsetMask === m[cache + C_OFFSET_MASK] &&
-        want.capacity === m[cache + C_CAPACITY];
-      if (!sound)
-        this.report({
-          code: 'ECACHEDESC',
-          message: `the descriptor of '${name}' contradicts itself`,
-          cache: name,
-        });
+    for (const id of this.table.ready()) this.confirm(() => this.lookAtCache(id));
+  }
+
+  /** A finding about a descriptor counts if it has been one and the same cache's all the while. */
+  private lookAtCache(id: number): Finding {
+    const cache = cacheAt(this.metadata.layout, id);
+    const state = Atomics.load(this.m, cache);
+    if (cacheStatus(state) !== CACHE_READY) return undefined;
+    const name = this.table.name(id);
+    if (this.isConsistent(cache) || Atomics.load(this.m, cache) !== state) return undefined;
+    return { code: 'ECACHEDESC', message: `the descriptor of '${name}' contradicts itself`, cache: name };
+  }
+
+  /** Whether a descriptor says of its slabs what its size, alignment and flags make of them. */
+  private isConsistent(cache: number): boolean {
+    const { m, metadata } = this;
+    const { pageShift, stateRegions } = metadata.layout;
+    let want: SlabGeometry;
+    try {
+      want = slabGeometry(m[cache + C_SIZE], m[cache + C_ALIGN], m[cache + C_FLAGS], pageShift);
+    } catch {
+      // Words that no geometry comes of: damage, or somebody is writing them.
+      return false;
     }
+    return (
+      want.stride === m[cache + C_STRIDE] &&
+      want.left >>> GRANULE_SHIFT === m[cache + C_LEFT] &&
+      want.track === m[cache + C_TRACK] &&
+      want.objects === m[cache + C_OBJECTS] &&
+      want.frames === m[cache + C_FRAMES] &&
+      want.granules === m[cache + C_GRANULES] &&
+      want.reciprocal === m[cache + C_RECIPROCAL] &&
+      want.reciprocalShift === m[cache + C_RECIPROCAL_SHIFT] &&
+      want.order === m[cache + C_ORDER] &&
+      want.stateShift === m[cache + C_STATE_SHIFT] &&
+      stateRegions[want.stateRegion] === m[cache + C_STATES] &&
+      want.slabShift === m[cache + C_SLAB_SHIFT] &&
+      want.offsetMask === m[cache + C_OFFSET_MASK] &&
+      want.capacity === m[cache + C_CAPACITY]
+    );
   }
 
   private checkFrames(): void {
@@ -512,6 +521,8 @@ export class Validator {
     const page = pageAt(metadata.layout, head);
     const claim = m[page + PAGE_CLAIM];
     if ((claim & CLAIM_FROZEN) !== 0) {
+      // A frame that waits for a grace period has this bit too.
+      if (!isSlabOf(metadata, head, cache)) return;
       const name = this.table.name(cache);
       const address = this.addressOfFrame(head);
       const message = `slab of '${name}' at ${hex(address)}: was found damaged, and is out of use`;
@@ -521,7 +532,7 @@ export class Validator {
     const isDebugged = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_DEBUG) !== 0;
     if (isDebugged) this.checkObjects(head, cache);
     if (ownerOf(claim) === OWNER_PARKED) {
-      const damaged = this.confirm(() => this.lookAtStates(head, cache, page, true));
+      const damaged = this.confirm(() => this.lookAtParked(head, cache, page));
       if (damaged) this.slabifier.freezeParked(cache, head);
       return;
     }
@@ -531,6 +542,14 @@ export class Validator {
       // A wrong partial bit is put right when the slab is let go; all else is damage.
       return finding === undefined || finding.code === 'EPARTIAL';
     });
+  }
+
+  /** A finding counts if the slab has been parked, and its cache's, all the while: its frame may be another's by now. */
+  private lookAtParked(head: number, cache: number, page: number): Finding {
+    const claim = Atomics.load(this.m, page + PAGE_CLAIM);
+    const finding = this.lookAtStates(head, cache, page, true);
+    const isStill = Atomics.load(this.m, page + PAGE_CLAIM) === claim && isSlabOf(this.metadata, head, cache);
+    return isStill && ownerOf(claim) === OWNER_PARKED ? finding : undefined;
   }
 
   /** What slab debugging says of the slab's objects. It puts right what it finds. */
@@ -675,6 +694,8 @@ export class Validator {
       this.confirm(() => {
         const parked = ownerOf(Atomics.load(m, pageAt(layout, head) + PAGE_CLAIM)) === OWNER_PARKED;
         if (!parked || m.subarray(slots, slots + PARKED_MAX).includes(head)) return undefined;
+        // By now it may be another cache's.
+        if (!isSlabOf(this.metadata, head, cache)) return undefined;
         return { code: 'EPARKED', message: `frame ${head} is parked, but no slot names it` };
       });
     });

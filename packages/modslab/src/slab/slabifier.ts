@@ -783,10 +783,20 @@ export class Slabifier implements SlabAllocator {
         this.forgetParked(cache, head);
         return head;
       }
-      // Another cache's parked slab: the slot was read long ago. Back where it was.
-      Atomics.store(m, at, word);
+      // Another cache's parked slab: the slot was read long ago.
+      this.parkAgain(at, word);
     }
     return 0;
+  }
+
+  /** A parked slab, which this CPU has claimed by the word at `at`, goes back to where it was. */
+  private parkAgain(at: number, word: number): void {
+    const { m, metadata } = this;
+    const cache = cacheOf(m[at - PAGE_CLAIM + PAGE_FLAGS]);
+    const isLocal = (m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB_LOCAL_PAGES) !== 0;
+    Atomics.store(m, at, word);
+    // As when it was parked first: whoever has destroyed its cache may have passed it by while it was held.
+    if (!this.table.isReady(cache) && !isLocal) this.shrink(cache);
   }
 
   /** Clears every slot of the cache that names the slab, which this CPU holds. */
@@ -833,7 +843,9 @@ export class Slabifier implements SlabAllocator {
     try {
       found = visit();
     } finally {
-      if (found !== false) this.letGo(cache, head, typeof found === 'number' ? found : count, true);
+      // Of a cache that has been destroyed meanwhile nothing is kept: nobody would come for it.
+      const keepsEmpty = this.table.isReady(cache);
+      if (found !== false) this.letGo(cache, head, typeof found === 'number' ? found : count, keepsEmpty);
       else this.freeze(cache, head);
     }
     return true;
@@ -863,7 +875,7 @@ export class Slabifier implements SlabAllocator {
     try {
       if (this.m[at - PAGE_CLAIM + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache)) free = visit();
     } finally {
-      if (free === objects) Atomics.store(this.m, at, word);
+      if (free === objects) this.parkAgain(at, word);
       else {
         this.forgetParked(cache, head);
         this.letGo(cache, head, free, false);
@@ -871,13 +883,14 @@ export class Slabifier implements SlabAllocator {
     }
   }
 
-  /** Freezes a parked slab; nothing happens if it is parked no more. */
+  /** Freezes a parked slab; nothing happens if it is parked no more, or another cache's by now. */
   freezeParked(cache: number, head: number): void {
     const at = pageAt(this.metadata.layout, head) + PAGE_CLAIM;
     const word = Atomics.load(this.m, at);
     if (ownerOf(word) !== OWNER_PARKED) return;
-    if (Atomics.compareExchange(this.m, at, word, (word & ~CLAIM_OWNER) | this.mine) === word)
-      this.freeze(cache, head);
+    if (Atomics.compareExchange(this.m, at, word, (word & ~CLAIM_OWNER) | this.mine) !== word) return;
+    if (this.m[at - PAGE_CLAIM + PAGE_FLAGS] === flagsOf(KIND_SLAB, cache)) this.freeze(cache, head);
+    else this.parkAgain(at, word);
   }
 
   private finishFreeze(cache: number, head: number): void {

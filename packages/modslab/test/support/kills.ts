@@ -104,6 +104,7 @@ class Storm {
   private async kill(victims: readonly number[]): Promise<void> {
     this.throwFailure();
     await Promise.all(victims.map((worker) => this.threads[worker].kill()));
+    for (const worker of victims) if (this.threads[worker].lastWords) throw this.threads[worker].lastWords;
     await this.reap(victims);
     for (const worker of victims) {
       this.freeLegacy(worker);

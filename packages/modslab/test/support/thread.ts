@@ -90,6 +90,9 @@ export class Thread {
   /** What a launched scenario has thrown, if it has. */
   failure: Error | undefined;
 
+  /** What a scenario has thrown while its thread was being killed: a browser lets threads go on for seconds. */
+  lastWords: Error | undefined;
+
   /** Waits until `done` says so; rejects if a launched scenario fails meanwhile. */
   async until(done: () => boolean, what: string, board?: Board): Promise<void> {
     await until(() => this.failure !== undefined || done(), what, board);
@@ -105,6 +108,7 @@ export class Thread {
   }
 
   private settle({ id, value, error }: OutcomeMessage): void {
+    if (this.killed && error !== undefined) this.lastWords ??= new Error(error);
     const waiting = this.waiting.get(id);
     this.waiting.delete(id);
     if (error === undefined) waiting?.resolve(value);

@@ -225,7 +225,6 @@ export class Reaper {
     });
     for (let at = split + SHEAF_WORDS - 2; at > split; at -= 1 << PAIR_SHIFT)
       if (m[split] === dead + 1 && elsewhere.has(m[at])) m[at] = 0;
-    killPoint('reap.split-finished');
     m[record + CPU_SPLIT] = 0;
   }
 

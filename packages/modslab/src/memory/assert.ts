@@ -86,7 +86,6 @@ export const KILL_POINTS: readonly string[] = [
   'group.released',
   'slab.frozen',
   'reap.claimed',
-  'reap.split-finished',
   'reap.intents-settled',
   'reap.entries-dropped',
   'reap.slabs-given-up',

@@ -99,6 +99,7 @@ import {
   SHEAF_WORDS,
   SHEAF_WORDS_SHIFT,
   sheavesAt,
+  WORD_SHIFT,
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import {
@@ -857,14 +858,15 @@ export class Sheaves implements SlabAllocator {
 
   /** The upper half of a full sheaf goes into an empty one, which is main from here on; the other is the half-full spare. */
   private split(slot: number, full: number, empty: number): void {
-    const { hot, m, cpu } = this;
+    const { hot, m, s, cpu } = this;
     const stay = (hot[slot | LIMIT] >> 1) << PAIR_SHIFT;
-    const bottom = this.bottomOf(slot, full);
+    const upper = (this.bottomOf(slot, full) + stay + PAIR) << WORD_SHIFT;
+    const end = (full + SHEAF_WORDS) << WORD_SHIFT;
     m[cpu.record + CPU_SPLIT] = full;
     killPoint('sheaf.splitting');
-    m.copyWithin(this.bottomOf(slot, empty) + PAIR, bottom + stay + PAIR, full + SHEAF_WORDS);
+    s.copyWithin((this.bottomOf(slot, empty) + PAIR) << WORD_SHIFT, upper, end);
     killPoint('sheaf.split');
-    m.fill(0, bottom + stay + PAIR, full + SHEAF_WORDS);
+    s.fill(0, upper, end);
     killPoint('sheaf.split-cleared');
     m[cpu.record + CPU_SPLIT] = 0;
     hot[slot | HALF] = full;

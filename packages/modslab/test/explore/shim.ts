@@ -158,6 +158,11 @@ export function $fill(byte: number, from: number, to: number): boolean {
   return $bytes(new Uint8Array(to - from).fill(byte), from);
 }
 
+/** `s.copyWithin(to, from, end)`, of bytes that nobody else writes: one step. */
+export function $move(to: number, from: number, end: number): boolean {
+  return $bytes(bytes.subarray(from, end), to);
+}
+
 export function $cas(at: number, wanted: number, to: number): boolean {
   kind = SWAP;
   location = at;

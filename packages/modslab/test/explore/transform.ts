@@ -46,6 +46,7 @@ const SHIM_NAMES = [
   '$updated',
   '$bytes',
   '$fill',
+  '$move',
   '$slice',
   '$touch',
   '$size',
@@ -54,6 +55,8 @@ const SHIM_NAMES = [
   '$dynamic',
   '$byte',
 ];
+/** Methods of the bytes, each of which is one step. */
+const BULK = { set: '$bytes', fill: '$fill', copyWithin: '$move' } as const;
 const UNTOUCHED: ReadonlySet<string> = new Set(['memory/assert.ts', 'memory/metadata.ts']);
 const UNTOUCHED_METHODS: ReadonlySet<string> = new Set([
   'Cpu.count',
@@ -190,12 +193,12 @@ class Colours {
       : this.sharedView(call.arguments[0]);
   }
 
-  /** Bulk accesses: `s.set(…)`, `s.fill(…)`, and `bytes.slice(…)` of memory/text.ts. */
-  bulk(call: ts.CallExpression): 'set' | 'fill' | 'slice' | undefined {
+  /** Bulk accesses: `s.set(…)`, `s.fill(…)`, `s.copyWithin(…)`, and `bytes.slice(…)` of memory/text.ts. */
+  bulk(call: ts.CallExpression): keyof typeof BULK | 'slice' | undefined {
     const { expression } = call;
     if (!ts.isPropertyAccessExpression(expression)) return undefined;
     const { text } = expression.name;
-    if ((text === 'set' || text === 'fill') && this.sharedView(expression.expression) === 'byte') return text;
+    if (text in BULK && this.sharedView(expression.expression) === 'byte') return text as keyof typeof BULK;
     const inText = call.getSourceFile().fileName.endsWith('memory/text.ts');
     return inText && expression.name.text === 'slice' ? 'slice' : undefined;
   }
@@ -356,7 +359,7 @@ class Rewriter {
       const { expression } = node.expression as ts.PropertyAccessExpression;
       const args = node.arguments.map(this.expression);
       return bulk !== 'slice'
-        ? this.step(bulk === 'set' ? '$bytes' : '$fill', '$write', args)
+        ? this.step(BULK[bulk], '$write', args)
         : this.f.createCallExpression(this.name('$slice'), undefined, [expression, ...args]);
     }
     const kind = this.colours.callKind(node);

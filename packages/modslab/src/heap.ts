@@ -470,6 +470,11 @@ export class Heap {
     return 2 ** this.metadata.layout.pageShift;
   }
 
+  /** Whether this thread has neither detached nor been reaped. One Atomics.load. */
+  get isAttached(): boolean {
+    return this.thisCpu.isOnline;
+  }
+
   /** Gives this CPU's cached objects back and leaves the heap. Any later call but this one throws `ESHUTDOWN`. */
   detach(): void {
     if (this.thisCpu.left) return;

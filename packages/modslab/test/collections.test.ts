@@ -13,7 +13,7 @@ import {
   SharedVector,
   stringOf,
 } from 'modslab/collections';
-import { assertSound, exhaust, MIB, smallHeap, thrownBy, wrong } from './support/heap.js';
+import { allRefused, assertSound, exhaust, MIB, smallHeap, thrownBy, wrong } from './support/heap.js';
 
 const text = (bytes: Uint8Array | undefined): string | undefined => bytes && new TextDecoder().decode(bytes);
 
@@ -219,6 +219,51 @@ test('handles: a limited number, given back by close and by detach; destroy want
   third.detach();
   map.destroy();
   assertEmpty(heap);
+});
+
+test('a handle whose heap is detached leaves the record alone, which another thread has by now', () => {
+  const heap = smallHeap();
+  const map = SharedMap.create(heap, { threads: 2 });
+  map.set('a', '1');
+  const gone = Heap.attach(heap.handle);
+  assert.ok(gone.isAttached);
+  const late = SharedMap.open(gone, map.handle);
+  const entries = late.entries()[Symbol.iterator]();
+  entries.next();
+  gone.detach();
+  assert.equal(gone.isAttached, false);
+  const other = Heap.attach(heap.handle);
+  const theirs = SharedMap.open(other, map.handle);
+  allRefused(heap, 'ESHUTDOWN', [
+    () => late.size,
+    () => late.get('a'),
+    () => late.has('a'),
+    () => late.set('b', '2'),
+    () => late.delete('a'),
+    () => late.compareAndSet('a', '1', '2'),
+    () => late.update('a', () => '2'),
+    () => late.evict(),
+    () => late.recover(),
+    () => entries.next(),
+    () => late.destroy(),
+  ]);
+  late.close();
+  thrownBy('ENOCPU', () => SharedMap.open(Heap.attach(heap.handle), map.handle));
+  assert.equal(theirs.getString('a'), '1');
+  theirs.close();
+  map.destroy();
+});
+
+test('a handle whose CPU was reaped is closed', () => {
+  const heap = smallHeap();
+  const map = SharedMap.create(heap, { threads: 2 });
+  const dead = Heap.attach(heap.handle);
+  const theirs = SharedMap.open(dead, map.handle);
+  heap.reap(dead.cpu);
+  assert.equal(dead.isAttached, false);
+  thrownBy('ESHUTDOWN', () => theirs.set('a', '1'));
+  assert.equal(map.recover(), 1);
+  map.destroy();
 });
 
 const key = fc.integer({ min: 0, max: 40 }).map((i) => `k${i}`);

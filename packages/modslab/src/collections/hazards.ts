@@ -115,7 +115,16 @@ export class Hazards {
 
   /** Throws `ESHUTDOWN` unless this thread has the collection open. */
   check(): void {
-    if (this.own === 0) throw new SlabError('ESHUTDOWN', 'this collection has been closed on this thread');
+    if (this.isOpen) return;
+    throw new SlabError(
+      'ESHUTDOWN',
+      'this collection has been closed on this thread, or its heap has been detached: attach and open it again',
+    );
+  }
+
+  /** Whether the record is this thread's: once the CPU has left the heap, anybody may have taken it over. */
+  private get isOpen(): boolean {
+    return this.own !== 0 && this.heap.isAttached;
   }
 
   /** Names the node that is about to be read. */
@@ -196,12 +205,13 @@ export class Hazards {
     return recovered;
   }
 
-  /** Gives this thread's record back, with what could not be freed yet. */
+  /** Gives this thread's record back, with what could not be freed yet. No effect once the CPU has left the heap. */
   close(): void {
-    if (this.own === 0) return;
-    this.nameNothing();
-    this.freeRetired(this.own);
-    this.store(this.own + OWNER, 0);
+    if (this.isOpen) {
+      this.nameNothing();
+      this.freeRetired(this.own);
+      this.store(this.own + OWNER, 0);
+    }
     this.own = 0;
   }
 

@@ -218,10 +218,15 @@ export class Cpu {
     return this.metadata.m[this.record + CPU_COUNTERS + counter];
   }
 
+  /** Whether this CPU has neither detached nor been reaped. One Atomics.load. */
+  get isOnline(): boolean {
+    const word = Atomics.load(this.metadata.m, this.record + CPU_STATUS);
+    return statusOf(word) === ONLINE && generationOf(word) === this.generation;
+  }
+
   /** Throws `ESHUTDOWN` if this CPU has detached or has been reaped. One Atomics.load. */
   checkOnline(): void {
-    const word = Atomics.load(this.metadata.m, this.record + CPU_STATUS);
-    if (statusOf(word) === ONLINE && generationOf(word) === this.generation) return;
+    if (this.isOnline) return;
     throw new SlabError(
       'ESHUTDOWN',
       `CPU ${this.id} is no longer attached: it detached, or it was reaped as dead`,

@@ -83,6 +83,31 @@ test('a vector of structs', () => {
   thrownBy(RangeError, () => SharedVector.create(heap, 'u8', { first: 33 }));
 });
 
+test('a vector that has been destroyed refuses every call, and leaves what is there now alone', () => {
+  const heap = smallHeap();
+  const vector = SharedVector.create(heap, 'f64');
+  const second = SharedVector.open(heap, 'f64', vector.handle);
+  vector.push(1);
+  vector.destroy();
+  thrownBy('ESHUTDOWN', () => second.push(2));
+  const next = SharedVector.create(heap, 'f64');
+  assert.equal(next.handle, vector.handle, 'another vector is there');
+  next.push(3);
+  allRefused(heap, 'ESHUTDOWN', [
+    () => vector.length,
+    () => vector.push(2),
+    () => vector.emplace(() => {}),
+    () => vector.get(0),
+    () => vector.set(0, 2),
+    () => vector.addressOf(0),
+    () => [...vector.values()],
+    () => vector.destroy(),
+  ]);
+  assert.deepEqual([...next.values()], [3]);
+  next.destroy();
+  assertEmpty(heap);
+});
+
 test('a vector without memory: -1, and nothing is claimed', () => {
   const heap = smallHeap({ maxSize: MIB });
   const vector = SharedVector.create(heap, 'f64');

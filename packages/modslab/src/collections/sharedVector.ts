@@ -65,6 +65,7 @@ export class SharedVector<E extends VectorElement> {
   private readonly first: number;
   /** Accessors of one number; of a vector of structs, undefined. */
   private readonly numbers: Numbers | undefined;
+  private isDestroyed = false;
 
   private constructor(heap: Heap, element: E, handle: Address) {
     const { i32 } = heap;
@@ -111,6 +112,7 @@ export class SharedVector<E extends VectorElement> {
 
   /** Indices that have been claimed. */
   get length(): number {
+    this.check();
     return Atomics.load(this.heap.i32, (this.handle >>> 2) + W_LENGTH) >>> 0;
   }
 
@@ -123,6 +125,7 @@ export class SharedVector<E extends VectorElement> {
 
   /** Appends an element that `write` fills, given its address (it holds zeros); its index, or -1 without memory. */
   emplace(write: (address: Address) => void, gfp: GfpFlags = 0): number {
+    this.check();
     const lengthAt = (this.handle >>> 2) + W_LENGTH;
     for (;;) {
       const index = Atomics.load(this.heap.i32, lengthAt) >>> 0;
@@ -174,12 +177,23 @@ export class SharedVector<E extends VectorElement> {
     }
   }
 
-  /** Frees the vector, not what addresses in it name. No other thread may use it any more. */
+  /**
+   * Frees the vector, not what addresses in it name. No other thread may use it any more: later calls throw `ESHUTDOWN`, those
+   * of other handles as long as there is nothing else where it was.
+   */
   destroy(): void {
+    this.check();
     const { heap, handle } = this;
     for (let s = 0; s < SEGMENTS_MAX; s++) heap.kfree(heap.u32[(handle >>> 2) + W_SEGMENTS + s]);
     heap.i32[(handle >>> 2) + W_MAGIC] = 0;
     heap.kfree(handle);
+    this.isDestroyed = true;
+  }
+
+  /** Throws `ESHUTDOWN` if the vector has been destroyed. The header alone does not say so: another vector may be there. */
+  private check(): void {
+    if (!this.isDestroyed && this.heap.i32[(this.handle >>> 2) + W_MAGIC] === MAGIC) return;
+    throw new SlabError('ESHUTDOWN', `the vector at ${hex(this.handle)} has been destroyed`, this.handle);
   }
 
   private get accessors(): Numbers {

@@ -10,7 +10,7 @@ import {
   wasmImports,
   wasmThread,
 } from 'modslab/wasm';
-import { allRefused, assertSound, MIB, thrownBy } from './support/heap.js';
+import { allRefused, assertSound, MIB, picture, thrownBy } from './support/heap.js';
 import { LISTS_WAT, type ListsOutcome, type ListsTask, listsBase, MAILBOX } from './support/wasmNodes.js';
 import { assemble, C_IMPORTS, C_WRAPPERS } from './support/wat.js';
 
@@ -391,6 +391,21 @@ describe('AssemblyScript’s runtime', () => {
     const block = runtime.__realloc(runtime.__alloc(10), 100);
     runtime.__free(block);
     assert.equal(runtime.__new(2 ** 30, 1), 0);
+    assert.equal(heap.meminfo().live, 0);
+    assertSound(heap);
+  });
+
+  test('sizes near 2³², which a header would make small ones, are no memory', () => {
+    const heap = Heap.create({ shared: false, size: MIB, pageSize: 4096 });
+    const runtime = assemblyScriptImports(heap);
+    const pointer = runtime.__new(20, 7);
+    const before = picture(heap);
+    for (const size of [-1, -4, -15, -16, -17, 2 ** 32 - 1]) {
+      assert.equal(runtime.__new(size, 1), 0);
+      assert.equal(runtime.__renew(pointer, size), 0);
+    }
+    assert.deepEqual(picture(heap), before);
+    runtime.__delete(pointer);
     assert.equal(heap.meminfo().live, 0);
     assertSound(heap);
   });

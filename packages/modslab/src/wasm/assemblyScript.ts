@@ -19,6 +19,8 @@ import { type WasmImportsOptions, wasmImports } from './imports.ts';
 const HEADER_BYTES = 16;
 const RT_ID = 8;
 const RT_SIZE = 12;
+/** The largest object: with its header it must be a size that WebAssembly's 32 bits can say. */
+const OBJECT_BYTES_MAX: number = 2 ** 32 - 1 - HEADER_BYTES;
 
 /** The hooks of an AssemblyScript runtime; the package's wasm/assemblyscript.ts is the runtime file that imports them. */
 export interface AssemblyScriptImports extends Record<string, (...args: number[]) => unknown> {
@@ -28,7 +30,7 @@ export interface AssemblyScriptImports extends Record<string, (...args: number[]
   __free(block: Address): void;
   /** A managed object of the class with number `id`. 0 without memory. */
   __new(size: number, id: number): Address;
-  /** A managed object with a new size; its class stays. */
+  /** A managed object with a new size; its class stays. 0 without memory, the old object untouched. */
   __renew(pointer: Address, size: number): Address;
   /** Frees a managed object. Not AssemblyScript's own: declare it where it is wanted. */
   __delete(pointer: Address): void;
@@ -47,6 +49,7 @@ export function assemblyScriptImports(heap: Heap, options: WasmImportsOptions = 
     __realloc: realloc,
     __free: free,
     __new(size, id) {
+      if (size >>> 0 > OBJECT_BYTES_MAX) return 0;
       const block = calloc(1, (size >>> 0) + HEADER_BYTES);
       if (block === 0) return 0;
       const { dataView } = heap;
@@ -55,6 +58,7 @@ export function assemblyScriptImports(heap: Heap, options: WasmImportsOptions = 
       return block + HEADER_BYTES;
     },
     __renew(pointer, size) {
+      if (size >>> 0 > OBJECT_BYTES_MAX) return 0;
       const block = realloc((pointer >>> 0) - HEADER_BYTES, (size >>> 0) + HEADER_BYTES);
       if (block === 0) return 0;
       const { dataView, u8 } = heap;

@@ -142,6 +142,19 @@ describe('malloc and its family, called by a module', () => {
     assert.equal(heap.u32[result / 4], 77, 'a refused call stores nothing');
   });
 
+  test('posix_memalign to where there is no memory is EINVAL, and no object is lost', () => {
+    const { c, errors, heap } = program();
+    const end = heap.u8.length;
+    for (const result of [-1, -4, 2 ** 31, end, end - 3])
+      assert.equal(c.posix_memalign(result, 16, 100), EINVAL);
+    assert.deepEqual(errors, Array(5).fill('posix_memalign EFAULT'));
+    for (const size of [-1, -16, 2 ** 31]) assert.equal(c.posix_memalign(64, 16, size), ENOMEM);
+    assert.equal(heap.meminfo().live, 0);
+    assert.equal(c.posix_memalign(end - 4, 16, 100), 0);
+    c.free(heap.u32[end / 4 - 1]);
+    assert.equal(heap.meminfo().live, 0);
+  });
+
   test('a bad free goes to onError, changes nothing, and the module runs on', () => {
     const { c, errors, heap } = program();
     const a = c.malloc(100);

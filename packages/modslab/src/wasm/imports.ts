@@ -20,6 +20,7 @@
  */
 
 import type { Heap } from '../heap.ts';
+import { hex, SlabError } from '../memory/errors.ts';
 import type { GfpFlags } from '../memory/gfp.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 
@@ -64,7 +65,7 @@ export interface WasmImports extends Record<WasmCall, (...args: number[]) => unk
   realloc(address: Address, size: number): Address;
   /** NULL without memory, or if `align` is no power of two. */
   aligned_alloc(align: number, size: number): Address;
-  /** 0, `EINVAL` (28) or `ENOMEM` (48); the address is stored at `result`. */
+  /** 0, `EINVAL` (28) or `ENOMEM` (48); the address is stored at `result`, which is told to `onError` if it is no place for it. */
   posix_memalign(result: Address, align: number, size: number): number;
   /** Bytes that the object may use; 0 for NULL and for what is no object. */
   malloc_usable_size(address: Address): number;
@@ -198,9 +199,19 @@ export function wasmImports(heap: Heap, options: WasmImportsOptions = {}): WasmI
         : 0,
     posix_memalign(result, align, size) {
       if (!isPowerOfTwo(align >>> 0) || (align >>> 0) % POINTER_BYTES !== 0) return EINVAL;
+      const place = result >>> 0;
+      // Before there is an object that would be lost.
+      if (place > heap.dataView.byteLength - POINTER_BYTES) {
+        failed(
+          new SlabError('EFAULT', `the result is to be stored at ${hex(place)}, beyond the memory`, place),
+          'posix_memalign',
+          place,
+        );
+        return EINVAL;
+      }
       const address = guarded('posix_memalign', 0, () => c.allocateAligned(size >>> 0, align >>> 0));
       if (address === 0) return ENOMEM;
-      heap.dataView.setUint32(result >>> 0, address, true);
+      heap.dataView.setUint32(place, address, true);
       return 0;
     },
     cabi_realloc: (old, oldSize, align, newSize) =>

@@ -10,7 +10,7 @@ import {
   wasmImports,
   wasmThread,
 } from 'modslab/wasm';
-import { allRefused, assertSound, MIB, picture, thrownBy } from './support/heap.js';
+import { allRefused, assertSound, MIB, picture, refused, thrownBy } from './support/heap.js';
 import { LISTS_WAT, type ListsOutcome, type ListsTask, listsBase, MAILBOX } from './support/wasmNodes.js';
 import { assemble, C_IMPORTS, C_WRAPPERS } from './support/wat.js';
 
@@ -377,6 +377,28 @@ describe('several modules and threads on one memory', () => {
     assert.ok(exports.__stack_pointer.value <= thread.stack + 1000);
     thread.release();
     assert.equal(heap.meminfo().live, 0);
+  });
+
+  test('wasmThread keeps nothing of a module that it cannot give a stack and storage', () => {
+    const heap = Heap.create({ shared: false, size: 2 * MIB, maxSize: 2 * MIB, pageSize: 4096 });
+    const trap = (): never => {
+      throw new WebAssembly.RuntimeError('unreachable');
+    };
+    const pointer = { value: 48 };
+    const exports = { __stack_pointer: pointer, __tls_size: { value: 100 }, __wasm_init_tls: trap };
+    const start = (changes: Record<string, unknown>) => (): unknown =>
+      wasmThread(heap, { exports: { ...exports, ...changes } });
+    refused(heap, 'EINVAL', start({ __stack_pointer: Object.freeze({ value: 48 }) }));
+    allRefused(heap, RangeError, [
+      start({ __tls_align: { value: 48 } }),
+      start({ __tls_align: { value: 2 ** 28 } }),
+      start({ __tls_size: { value: 2 ** 31 } }),
+      start({ __tls_size: { value: -1 } }),
+      start({ __tls_size: { value: 1.5 } }),
+    ]);
+    assert.throws(start({}), WebAssembly.RuntimeError);
+    assert.deepEqual([heap.meminfo().live, pointer.value], [0, 48]);
+    assertSound(heap);
   });
 });
 

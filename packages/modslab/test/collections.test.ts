@@ -223,6 +223,27 @@ test('a map without memory: false, the old value stays, nothing is lost', () => 
   assertEmpty(heap);
 });
 
+test('bytes whose buffer was transferred are refused, and the map goes on', () => {
+  const heap = smallHeap();
+  const map = SharedMap.create(heap);
+  map.set('a', '1');
+  const gone = Uint8Array.of(1, 2, 3);
+  structuredClone(gone, { transfer: [gone.buffer] });
+  allRefused(heap, TypeError, [
+    () => map.set('a', gone),
+    () => map.set(gone, '2'),
+    () => map.get(gone),
+    () => map.has(gone),
+    () => map.delete(gone),
+    () => map.compareAndSet('a', gone, '2'),
+    () => map.compareAndSet('a', '1', gone),
+  ]);
+  assert.ok(map.set('a', new Uint8Array(0)));
+  assert.equal(map.getString('a'), '');
+  map.destroy();
+  assertEmpty(heap);
+});
+
 test('handles: a limited number, given back by close and by detach; destroy wants to be alone', () => {
   const heap = smallHeap();
   const other = Heap.attach(heap.handle);

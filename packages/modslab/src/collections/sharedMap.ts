@@ -86,7 +86,10 @@ type Bytes = string | Uint8Array;
 const SHORT_TEXT = 64;
 
 function bytesFrom(value: Bytes): Uint8Array {
-  if (value instanceof Uint8Array) return value;
+  if (value instanceof Uint8Array) {
+    if (value.length === 0) checkView(value);
+    return value;
+  }
   if (typeof value !== 'string')
     throw new TypeError(`keys and values are strings or Uint8Arrays, not ${typeof value}`);
   if (value.length > SHORT_TEXT) return encodeText(value);
@@ -97,6 +100,17 @@ function bytesFrom(value: Bytes): Uint8Array {
     bytes[i] = code;
   }
   return bytes;
+}
+
+/** Throws `TypeError` for a view without bytes whose buffer is gone: copying from it would throw, in the middle of a call. */
+function checkView(view: Uint8Array): void {
+  try {
+    view.at(0);
+  } catch {
+    throw new TypeError(
+      'a key or value is a view of a buffer that was transferred, or made shorter: give the map a copy of the bytes',
+    );
+  }
 }
 
 /** FNV-1a, its high bits folded in; 31 bits. */

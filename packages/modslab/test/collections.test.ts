@@ -244,6 +244,18 @@ test('bytes whose buffer was transferred are refused, and the map goes on', () =
   assertEmpty(heap);
 });
 
+test('a map whose parts are larger than any object of its heap is refused, and nothing is lost', () => {
+  const heap = smallHeap({ size: 64 * 1024, maxSize: 64 * 1024 });
+  allRefused(heap, RangeError, [
+    () => SharedMap.create(heap, { buckets: 2 ** 20 }),
+    () => SharedMap.create(heap, { threads: 1024 }),
+    () => SharedMap.create(heap, { buckets: 48 }),
+    () => SharedMap.create(heap, { threads: 0 }),
+  ]);
+  SharedMap.create(heap, { threads: 4 }).destroy();
+  assertEmpty(heap);
+});
+
 test('handles: a limited number, given back by close and by detach; destroy wants to be alone', () => {
   const heap = smallHeap();
   const other = Heap.attach(heap.handle);

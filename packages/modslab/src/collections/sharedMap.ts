@@ -172,11 +172,13 @@ export class SharedMap {
     this.hazards.open();
   }
 
-  /** Makes a map and opens it. Throws `ENOMEM` without memory. */
+  /** Makes a map and opens it. Throws `ENOMEM` without memory, `RangeError` for more than an object of this heap can hold. */
   static create(heap: Heap, options: SharedMapOptions = {}): SharedMap {
     const { buckets = BUCKETS_DEFAULT, threads = THREADS_DEFAULT } = options;
-    checkPowerOfTwo('the number of buckets', buckets, 1, BUCKETS_MAX);
-    checkInteger('the number of threads', threads, 1, THREADS_MAX);
+    const largest = heap.kmallocMaxSize;
+    checkPowerOfTwo('the number of buckets', buckets, 1, Math.min(BUCKETS_MAX, largest / 4));
+    const threadsMax = Math.min(THREADS_MAX, Math.floor(largest / Hazards.bytes(1)));
+    checkInteger('the number of threads', threads, 1, threadsMax);
     const handle = heap.kzalloc(HEADER_BYTES);
     const records = heap.kmallocAligned(Hazards.bytes(threads), LINE_BYTES, GFP.ZERO);
     const table = heap.kzalloc(4 * buckets);

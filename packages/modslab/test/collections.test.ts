@@ -13,7 +13,16 @@ import {
   SharedVector,
   stringOf,
 } from 'modslab/collections';
-import { allRefused, assertSound, exhaust, MIB, smallHeap, thrownBy, wrong } from './support/heap.js';
+import {
+  allRefused,
+  assertSound,
+  exhaust,
+  MIB,
+  refused,
+  smallHeap,
+  thrownBy,
+  wrong,
+} from './support/heap.js';
 
 const text = (bytes: Uint8Array | undefined): string | undefined => bytes && new TextDecoder().decode(bytes);
 
@@ -106,6 +115,20 @@ test('a vector that has been destroyed refuses every call, and leaves what is th
   assert.deepEqual([...next.values()], [3]);
   next.destroy();
   assertEmpty(heap);
+});
+
+test('what is no element makes no vector, and nothing is lost', () => {
+  const heap = smallHeap();
+  allRefused(
+    heap,
+    TypeError,
+    [{}, 5, null, undefined, 'f16', { size: '8', align: 8 }, { size: 8 }].map(
+      (element) => () => SharedVector.create(heap, wrong<'f64'>(element)),
+    ),
+  );
+  refused(heap, RangeError, () => SharedVector.create(heap, { size: 0, align: 1 }));
+  const { handle } = SharedVector.create(heap, 'f64');
+  thrownBy(TypeError, () => SharedVector.open(heap, wrong<'f64'>(undefined), handle));
 });
 
 test('a vector without memory: -1, and nothing is claimed', () => {

@@ -43,6 +43,8 @@ const FIRST_MAX: number = 2 ** 20;
 const BITS_SHIFT = 5;
 /** Elements begin at a multiple of this many bytes: of every type of numbers. */
 const ELEMENTS_ALIGN = 8;
+/** Of the largest struct. */
+const ELEMENT_BYTES_MAX: number = 2 ** 30;
 
 /** What a vector holds: numbers of a type, or structs. */
 export type VectorElement = ScalarType | StructLayout;
@@ -54,6 +56,18 @@ export interface SharedVectorOptions {
 }
 
 type Numbers = Struct<{ readonly value: 'f64' }>;
+
+/** Bytes and alignment of an element. Throws `TypeError` or `RangeError` for what is none. */
+function layoutOf(heap: Heap, element: VectorElement): StructLayout {
+  if (typeof element === 'string') return heap.struct({ value: element }) as StructLayout;
+  if (typeof element !== 'object' || element === null)
+    throw new TypeError(
+      `the elements of a vector are of a type of numbers or a struct of heap.struct(), not ${String(element)}`,
+    );
+  checkInteger('the bytes of an element', element.size, 1, ELEMENT_BYTES_MAX);
+  checkInteger('the alignment of an element', element.align, 1, ELEMENT_BYTES_MAX);
+  return element;
+}
 
 /** This thread's handle of a vector. */
 export class SharedVector<E extends VectorElement> {
@@ -70,8 +84,7 @@ export class SharedVector<E extends VectorElement> {
   private constructor(heap: Heap, element: E, handle: Address) {
     const { i32 } = heap;
     const at = handle >>> 2;
-    const isNumber = typeof element === 'string';
-    const layout = isNumber ? (heap.struct({ value: element }) as StructLayout) : (element as StructLayout);
+    const layout = layoutOf(heap, element);
     if (handle % 4 !== 0 || i32[at + W_MAGIC] !== MAGIC)
       throw new SlabError('EFAULT', `there is no vector at ${hex(handle)}`, handle);
     if (i32[at + W_BYTES] !== layout.size)
@@ -80,20 +93,17 @@ export class SharedVector<E extends VectorElement> {
     this.handle = handle;
     this.elementBytes = layout.size;
     this.first = i32[at + W_FIRST];
-    this.numbers = isNumber ? (layout as Numbers) : undefined;
+    this.numbers = typeof element === 'string' ? (layout as Numbers) : undefined;
   }
 
-  /** Makes a vector. Throws `ENOMEM` without memory, `EINVAL` for elements that are aligned to more than 8 bytes. */
+  /** Makes a vector. Throws `ENOMEM` without memory, `EINVAL` for elements that are aligned to more than 8 bytes, `TypeError` for what is no element. */
   static create<E extends VectorElement>(
     heap: Heap,
     element: E,
     { first = FIRST_DEFAULT }: SharedVectorOptions = {},
   ): SharedVector<E> {
     checkPowerOfTwo('the first segment', first, 2 ** BITS_SHIFT, FIRST_MAX);
-    const { size, align } =
-      typeof element === 'string'
-        ? (heap.struct({ value: element }) as StructLayout)
-        : (element as StructLayout);
+    const { size, align } = layoutOf(heap, element);
     if (align > ELEMENTS_ALIGN)
       invalid(`elements of a vector are aligned to at most ${ELEMENTS_ALIGN}, not ${align}`);
     const handle = heap.kzalloc(HEADER_BYTES);

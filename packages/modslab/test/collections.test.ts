@@ -131,6 +131,31 @@ test('what is no element makes no vector, and nothing is lost', () => {
   thrownBy(TypeError, () => SharedVector.open(heap, wrong<'f64'>(undefined), handle));
 });
 
+test('a value of the wrong type is refused before it has an index', () => {
+  const heap = smallHeap();
+  const f64 = SharedVector.create(heap, 'f64');
+  const u64 = SharedVector.create(heap, 'u64');
+  f64.push(1);
+  u64.push(1n);
+  allRefused(heap, TypeError, [
+    () => f64.push(wrong(1n)),
+    () => f64.push(wrong('1')),
+    () => f64.push(wrong(undefined)),
+    () => f64.set(0, wrong(1n)),
+    () => f64.emplace(wrong(5)),
+    () => u64.push(wrong(5)),
+    () => u64.set(0, wrong(5)),
+  ]);
+  assert.deepEqual([f64.push(2), u64.push(2n)], [1, 1]);
+  assert.deepEqual(
+    [[...f64.values()], [...u64.values()]],
+    [
+      [1, 2],
+      [1n, 2n],
+    ],
+  );
+});
+
 test('a vector without memory: -1, and nothing is claimed', () => {
   const heap = smallHeap({ maxSize: MIB });
   const vector = SharedVector.create(heap, 'f64');

@@ -79,6 +79,8 @@ export class SharedVector<E extends VectorElement> {
   private readonly first: number;
   /** Accessors of one number; of a vector of structs, undefined. */
   private readonly numbers: Numbers | undefined;
+  /** What its numbers are in JavaScript. */
+  private readonly valueType: 'number' | 'bigint';
   private isDestroyed = false;
 
   private constructor(heap: Heap, element: E, handle: Address) {
@@ -94,6 +96,7 @@ export class SharedVector<E extends VectorElement> {
     this.elementBytes = layout.size;
     this.first = i32[at + W_FIRST];
     this.numbers = typeof element === 'string' ? (layout as Numbers) : undefined;
+    this.valueType = element === 'i64' || element === 'u64' ? 'bigint' : 'number';
   }
 
   /** Makes a vector. Throws `ENOMEM` without memory, `EINVAL` for elements that are aligned to more than 8 bytes, `TypeError` for what is no element. */
@@ -126,16 +129,20 @@ export class SharedVector<E extends VectorElement> {
     return Atomics.load(this.heap.i32, (this.handle >>> 2) + W_LENGTH) >>> 0;
   }
 
-  /** Appends a number; its index, or -1 without memory. Cost: a few Atomics. */
+  /** Appends a number; its index, or -1 without memory. Throws `TypeError` for what is none. Cost: a few Atomics. */
   push(value: ValueOf<E>, gfp: GfpFlags = 0): number {
     const { numbers } = this;
     if (numbers === undefined) return invalid('a vector of structs: append with emplace');
+    // Not as late as at the write: an index would have been claimed for it.
+    this.checkValue(value);
     return this.emplace((address) => numbers.setValue(address, value as number), gfp);
   }
 
   /** Appends an element that `write` fills, given its address (it holds zeros); its index, or -1 without memory. */
   emplace(write: (address: Address) => void, gfp: GfpFlags = 0): number {
     this.check();
+    if (typeof write !== 'function')
+      throw new TypeError(`emplace takes a function that writes the element, not ${typeof write}`);
     const lengthAt = (this.handle >>> 2) + W_LENGTH;
     for (;;) {
       const index = Atomics.load(this.heap.i32, lengthAt) >>> 0;
@@ -163,6 +170,7 @@ export class SharedVector<E extends VectorElement> {
   set(index: number, value: ValueOf<E>): boolean {
     const address = this.addressOf(index);
     if (address === 0) return false;
+    this.checkValue(value);
     this.accessors.setValue(address, value as number);
     return true;
   }
@@ -204,6 +212,12 @@ export class SharedVector<E extends VectorElement> {
   private check(): void {
     if (!this.isDestroyed && this.heap.i32[(this.handle >>> 2) + W_MAGIC] === MAGIC) return;
     throw new SlabError('ESHUTDOWN', `the vector at ${hex(this.handle)} has been destroyed`, this.handle);
+  }
+
+  /** Throws `TypeError` unless a value is what the vector's numbers are. */
+  private checkValue(value: unknown): void {
+    if (typeof value === this.valueType) return;
+    throw new TypeError(`an element of this vector must be a ${this.valueType}, not ${typeof value}`);
   }
 
   private get accessors(): Numbers {

@@ -246,6 +246,27 @@ test('a quarantined object is not handed out again at once, but is not lost', ()
   assertSound(heap);
 });
 
+test('what is charged to a group is held back by no quarantine: the group is uncharged, and its end takes nothing twice', () => {
+  for (const debug of ['Q', 'FZPUQ']) {
+    const heap = smallHeap({ debug });
+    const group = heap.createGroup();
+    group.kfree(group.kmalloc(100));
+    assert.equal(group.usage, 0, debug);
+    assertSound(heap);
+    const last = group.kmalloc(100);
+    heap.kfree(group.kmalloc(100));
+    group.free();
+    thrownBy('EDOUBLEFREE', () => heap.kfree(last));
+    const next = heap.createGroup();
+    const all = Array.from({ length: 300 }, () => next.kmalloc(100));
+    assert.equal(new Set(all).size, all.length, `${debug}: each handed out once`);
+    for (const address of all) next.kfree(address);
+    heap.shrink();
+    assert.equal(heap.meminfo().live, 0);
+    assertSound(heap);
+  }
+});
+
 test('objects are zero when they are allocated, or as soon as they are freed', () => {
   const isZero = (heap: Heap, address: number): boolean => heap.view(address, 64).every((byte) => byte === 0);
   for (const debug of ['I', 'W', 'ZI']) {

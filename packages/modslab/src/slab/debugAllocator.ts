@@ -211,10 +211,9 @@ export class DebugAllocator extends DerivedSlabAllocator {
       throw error;
     }
     const error = this.retire(cache, address);
-    if (
-      (this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS] & SLAB.QUARANTINE) === 0 ||
-      !this.context.quarantine.put(cache, address)
-    )
+    // What is charged to a group is not held back: its slab ends with the group, whatever a quarantine has of it.
+    const held = this.m[cacheAt(this.metadata.layout, cache) + C_FLAGS] & (SLAB.QUARANTINE | SLAB.ACCOUNT);
+    if (held !== SLAB.QUARANTINE || !this.context.quarantine.put(cache, address))
       this.bottom.free(cache, address);
     if (error !== undefined) throw error;
   }

@@ -295,6 +295,26 @@ test('random order: neighbours in time are seldom neighbours in memory', () => {
   assert.ok(steps('R') < 20);
 });
 
+test('random order loses nothing of pools and of what is set aside, which use the first place of a sheaf', () => {
+  const heap = smallHeap({ debug: 'R' });
+  const cache = heap.createCache({ name: 'random', size: 2000, flags: SLAB.RANDOM });
+  const pool = heap.createMempool(3, 100);
+  // More objects than a slab has: the sheaf is filled in several goes.
+  const sheaf = cache.prefill(30);
+  for (const min of [20, 90, 120, 5, 60]) {
+    pool.resize(min);
+    assertSound(heap);
+  }
+  const all = Array.from({ length: 30 }, () => sheaf.alloc());
+  assert.equal(new Set(all).size, 30);
+  for (const address of all) cache.free(address);
+  sheaf.release();
+  pool.destroy();
+  heap.shrink();
+  assert.equal(heap.meminfo().footprint, 0);
+  assertSound(heap);
+});
+
 test('call sites: the place that allocates decides which copy of a class it gets', () => {
   const heap = smallHeap({ debug: 'S' });
   const names = new Set<string | undefined>();

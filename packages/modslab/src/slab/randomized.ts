@@ -23,8 +23,8 @@ export function shuffle(metadata: Metadata, cache: number, sheaf: number, from: 
   const { m, layout } = metadata;
   if ((m[cacheAt(layout, cache) + C_FLAGS] & SLAB.RANDOM) === 0) return;
   const spare = (sheaf & ~(SHEAF_WORDS - 1)) + (1 << PAIR_SHIFT);
-  // Not in a scratch sheaf, nor where the sheaf's first pair is in use.
-  if (sheaf < layout.sheaves || sheaf + (from << PAIR_SHIFT) <= spare) return;
+  // Not in a scratch sheaf, nor where the sheaf's first pair is in use, as in those of pools and of `prefill`.
+  if (sheaf < layout.sheaves || sheaf + (from << PAIR_SHIFT) <= spare || m[spare] !== 0) return;
   for (let i = to; i > from; i--) {
     const a = sheaf + (i << PAIR_SHIFT);
     const b = sheaf + ((from + Math.floor(Math.random() * (i - from + 1))) << PAIR_SHIFT);

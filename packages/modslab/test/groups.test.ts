@@ -281,6 +281,24 @@ test('an adopted group is part of the other: its objects, its frees, its end', (
   assertSound(heap);
 });
 
+test('krealloc of an object of an adopted group moves it into the group that has it now', () => {
+  const heap = smallHeap();
+  const [child, parent, grand] = [heap.createGroup(), heap.createGroup(), heap.createGroup()];
+  const [mine, theirs] = [child.kmalloc(100), child.kmalloc(20_000)];
+  fill(heap, mine, 100, 5);
+  parent.adopt(child);
+  const moved = parent.krealloc(mine, 5000);
+  assertFilled(heap, moved, 100, 5);
+  grand.adopt(parent);
+  const smaller = heap.krealloc(theirs, 50);
+  assert.equal(grand.usage, heap.ksize(moved) + heap.ksize(smaller));
+  grand.kfree(smaller);
+  assertSound(heap);
+  grand.free();
+  assert.equal(heap.meminfo().live, 0);
+  assertSound(heap);
+});
+
 test('freeing a group frees those that it has adopted, and their slots are used again', () => {
   const heap = smallHeap();
   for (let round = 0; round < 400; round++) {

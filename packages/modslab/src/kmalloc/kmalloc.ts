@@ -325,10 +325,11 @@ export class Kmalloc {
     return true;
   }
 
-  /** A new object, charged to the same group as the one at `address` if that has one. */
+  /** A new object, charged to the same group as the one at `address` if that has one: if it was adopted, to who has it now. */
   private allocateBeside(address: Address, size: number, gfp: GfpFlags): Address {
-    const group = this.groups.groupOf(address);
-    return group === 0 ? this.kmalloc(size, gfp) : this.groups.kmalloc(group, size, gfp);
+    const { groups } = this;
+    const group = groups.groupOf(address);
+    return group === 0 ? this.kmalloc(size, gfp) : groups.kmalloc(groups.table.rootOf(group), size, gfp);
   }
 
   /** Bytes that the object at `address` may use; 0 for 0. Throws as `kfree` does. */

@@ -2,7 +2,7 @@
 // and the derivations as the framework exports them.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { GFP, type Heap, type LeakGroup, SLAB, SlabError } from 'modslab';
+import { GFP, Heap, type LeakGroup, SLAB, SlabError } from 'modslab';
 import { diffLeaks, setTraceOutput } from 'modslab/debug';
 import {
   checked,
@@ -365,6 +365,42 @@ test('sampling takes objects by count, finds what is done to them, and says who'
   }
   assert.equal(sampled, 3);
   assertSound(heap);
+});
+
+test('what is sampled is aligned as its size class, and has room for all that was asked for', () => {
+  for (const size of [64 * 1024, 1024 * 1024]) {
+    const heap = Heap.create({ size, maxSize: size, kfence: { every: 1, interval: 0, objects: 64 } });
+    const { pageSize } = heap;
+    const cache = heap.createCache({ name: 'aligned', size: 64, align: 64 });
+    let sampled = 0;
+    const check = (address: number, align: number, size: number): void => {
+      assert.notEqual(address, 0);
+      assert.equal(address % align, 0, `${size} bytes aligned to ${align}: ${address}`);
+      assert.ok(heap.ksize(address) >= size);
+      if (heap.virtToPage(address).cache === 'kfence') sampled++;
+    };
+    for (let round = 0; round < 40; round++) {
+      for (let size = 8; size <= 2048; size *= 2) {
+        const moved = heap.krealloc(heap.kmalloc(3), size);
+        const all = [heap.kmalloc(size), heap.kmallocAligned(5, size), moved];
+        for (const [i, address] of all.entries())
+          check(address, Math.min(size, pageSize), i === 1 ? 5 : size);
+        for (const address of all) heap.kfree(address);
+      }
+      for (const size of [100, 300, 700, 1500]) {
+        const address = heap.kmalloc(size);
+        check(address, 8, size);
+        heap.view(address, size).fill(1);
+        heap.kfree(address);
+      }
+      const object = cache.alloc();
+      check(object, 64, 64);
+      cache.free(object);
+    }
+    assert.ok(sampled > 20, `${sampled} of pages of ${pageSize}`);
+    assertSound(heap);
+    heap.detach();
+  }
 });
 
 test('sampling by time takes the next allocation, of a program that uses its sheaves only too', async () => {

@@ -4,7 +4,8 @@
  * call stacks are kept; so a bug that happens often enough is found sooner or later, with who allocated and who freed, at
  * next to no cost.
  *
- * The pool is a cache, `kfence`, with the flags `FZPUQ`. What kmalloc's fast path gives cannot be sampled without a cost, so two
+ * The pool is a cache, `kfence`, with the flags `FZPUQ`; its objects are aligned to their size, and so to whatever a size class that
+ * they stand for promises. What kmalloc's fast path gives cannot be sampled without a cost, so two
  * things bring an allocation here:
  *
  *     by count   each sheaf that is used up stands for as many allocations as it had; after about `every` of them
@@ -44,7 +45,7 @@ export interface KfenceOptions {
 }
 
 const NAME = 'kfence';
-/** Larger objects are not sampled. */
+/** Larger objects are not sampled, nor those of more than half a page. A power of two: the pool is aligned to it. */
 const SIZE_MAX = 2048;
 /** A sample costs some 35 µs, most of it two call stacks: so, less than a hundredth of the fastest loop of kmalloc and kfree. */
 const EVERY = 1_000_000;
@@ -75,6 +76,8 @@ export class Kfence {
   private readonly table: CacheTable;
   private readonly sheaves: SampledSheaves;
   private readonly every: number;
+  /** Bytes of the pool's objects, and what they are aligned to. */
+  private readonly size: number;
   private isDue = false;
   private cache = 0;
   private generation = 0;
@@ -86,6 +89,7 @@ export class Kfence {
     this.table = table;
     this.sheaves = sheaves;
     this.every = m[H_KFENCE_EVERY];
+    this.size = Math.min(SIZE_MAX, 2 ** (metadata.layout.pageShift - 1));
     if (this.every > 0) sheaves.left = this.every;
     if (m[H_KFENCE_INTERVAL] > 0) this.startTimer(m[H_KFENCE_INTERVAL]);
   }
@@ -96,7 +100,7 @@ export class Kfence {
     const { sheaves } = this;
     sheaves.left -= m[cacheAt(layout, cache) + C_CAPACITY];
     const isDue = this.isDue || sheaves.left <= 0;
-    if (!isDue || size > SIZE_MAX || (gfp & ~GFP_FAST) !== 0) return 0;
+    if (!isDue || size > this.size || (gfp & ~GFP_FAST) !== 0) return 0;
     this.isDue = false;
     // Not at regular intervals: a program may have the same ones.
     if (this.every > 0) sheaves.left = Math.ceil(this.every * (0.5 + Math.random()));
@@ -139,12 +143,12 @@ export class Kfence {
       SLAB.STORE_USER |
       SLAB.QUARANTINE |
       SLAB.NO_MERGE;
-    const size = Math.min(SIZE_MAX, 2 ** (this.metadata.layout.pageShift - 1));
+    const { size } = this;
     try {
       return this.sheaves.create({
         name: NAME,
         size,
-        align: 0,
+        align: size,
         flags,
         node: NODE_ANY,
         useroffset: 0,

@@ -695,9 +695,11 @@ export class Heap {
     return area;
   }
 
-  /** Frees an area, given itself or its address. Throws `EFAULT`, `EINTERIOR` or `EDOUBLEFREE`. */
+  /** Frees an area, given itself or its address. Throws `EFAULT`, `EINTERIOR`, `EDOUBLEFREE`, or `EINVAL` for an area of another heap. */
   vfree(area: VmArea | number): void {
     this.thisCpu.checkOnline();
+    // At its address this heap may have an area too.
+    if (area instanceof VmArea && !area.isOf(this.areas)) invalid('the vmalloc area is of another heap');
     if (area instanceof VmArea && !area.isLive) {
       throw new SlabError('EDOUBLEFREE', `the vmalloc area at ${hex(area.addr)} is free already`, area.addr);
     }

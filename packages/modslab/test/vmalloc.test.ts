@@ -151,6 +151,22 @@ test('an area is freed once, by its first byte; what is left of it refuses to wo
   assert.equal(heap.meminfo().footprint, 0);
 });
 
+test('an area of another heap is refused, not taken for the one at its address; any end of its own frees it', () => {
+  const [heap, stranger] = [smallHeap(), smallHeap()];
+  const [area, theirs] = [vmalloc(heap, 2 * PAGE), vmalloc(stranger, 2 * PAGE)];
+  assert.equal(area.addr, theirs.addr);
+  refused(heap, 'EINVAL', () => heap.vfree(theirs));
+  refused(stranger, 'EINVAL', () => stranger.vfree(area));
+  assert.ok(area.isLive && theirs.isLive);
+  const other = Heap.attach(structuredClone(heap.handle));
+  const restored = Heap.restore(heap.snapshot());
+  refused(restored, 'EINVAL', () => restored.vfree(area));
+  other.vfree(area);
+  stranger.vfree(theirs);
+  assert.ok(!area.isLive && !theirs.isLive);
+  assertSound(heap);
+});
+
 test('another CPU finds an area by its address, uses it, and frees it', () => {
   const heap = smallHeap();
   const other = Heap.attach(heap.handle);

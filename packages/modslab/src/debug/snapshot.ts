@@ -52,6 +52,7 @@ import {
   H_NODES,
   H_PAGE_SHIFT,
   H_START_FRAME,
+  H_TRACE_HEAP,
   H_WAITERS,
   type Layout,
   LINE_WORDS,
@@ -460,8 +461,9 @@ export function readHeap(
   const pageSize = 2 ** layout.pageShift;
   const memory = createDataBuffer(m[H_FRAMES] * pageSize, layout.maxFrames * pageSize, shared);
   readRuns(words, end, words[S_DATA_RUNS], new Int32Array(memory, 0, (m[H_FRAMES] * pageSize) / 4));
-  // Nobody waits in the copy.
+  // Nobody waits in the copy, which is a heap of its own.
   m[H_WAITERS] = 0;
+  m[H_TRACE_HEAP] = 0;
   return { metadata, memory };
 }
 

@@ -9,8 +9,7 @@
  * at VACATED). PLACE orders the operations of all threads (kmalloc/tracing.ts), modulo 2^32; TIME is in milliseconds.
  */
 
-import { H_TRACE_HEAP } from '../memory/layout.ts';
-import type { Metadata } from '../memory/metadata.ts';
+import { heapNumber, type Metadata } from '../memory/metadata.ts';
 import { framesOf, StackMemo } from '../slab/callStack.ts';
 import type { TraceDetail, TraceEvent, TraceRecorder, Tracing } from './tracing.ts';
 
@@ -45,13 +44,12 @@ export class Recording implements TraceRecorder {
   private text: string;
   private isOver = false;
 
-  constructor({ m, layout }: Metadata, tracing: Tracing, options: RecordOptions) {
+  constructor(metadata: Metadata, tracing: Tracing, options: RecordOptions) {
     this.tracing = tracing;
     this.write = options.write;
     this.callSites = options.callSites === true ? new StackMemo() : undefined;
-    const random = 1 + Math.floor(Math.random() * 0x7ffffffe);
-    const heap = Atomics.compareExchange(m, H_TRACE_HEAP, 0, random) || random;
-    this.text = `# modslab-recording 1 heap=${heap} pageSize=${2 ** layout.pageShift}\n`;
+    const pageSize = 2 ** metadata.layout.pageShift;
+    this.text = `# modslab-recording 1 heap=${heapNumber(metadata)} pageSize=${pageSize}\n`;
     tracing.addRecorder(this);
   }
 

@@ -130,7 +130,7 @@ export const H_SLOB = 21;
 export const H_CACHES_TAKEN = 22;
 /** What each traced operation adds 1 to: its place among those of all threads (kmalloc/tracing.ts). */
 export const H_TRACE_PLACE = 40;
-/** A random number, so that recordings of threads of one heap are known as such; 0: never recorded. */
+/** A random number by which the heap is told from others (`heapNumber`); 0: nobody has asked. */
 export const H_TRACE_HEAP = 41;
 export const H_RCU_BEGUN = 48;
 export const H_RCU_ENDED = 49;

@@ -18,6 +18,7 @@ import {
   H_NODES,
   H_PAGE_SHIFT,
   H_START_FRAME,
+  H_TRACE_HEAP,
   H_VERSION,
   HEADER_WORDS,
   type Layout,
@@ -98,4 +99,10 @@ export function openMetadata(buffer: ArrayBufferLike): Metadata {
   if (layout.totalBytes > buffer.byteLength)
     throw new SlabError('EVERSION', 'the metadata buffer is cut short');
   return { buffer, m, s: new Uint8Array(buffer), layout };
+}
+
+/** A random number by which a heap is told from others, whoever asks: two threads have no object in common. */
+export function heapNumber({ m }: Metadata): number {
+  const random = 1 + Math.floor(Math.random() * 0x7ffffffe);
+  return Atomics.compareExchange(m, H_TRACE_HEAP, 0, random) || random;
 }

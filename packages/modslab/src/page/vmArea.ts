@@ -8,6 +8,7 @@
 
 import type { DataMemory } from '../memory/data.ts';
 import { checkInteger, hex, SlabError } from '../memory/errors.ts';
+import { heapNumber } from '../memory/metadata.ts';
 import { PTE_AREA } from './pageTable.ts';
 import type { Vmalloc } from './vmalloc.ts';
 
@@ -150,6 +151,11 @@ export class VmArea {
   /** Whether it has not been freed. */
   get isLive(): boolean {
     return this.vmalloc.metadata.m[this.entry] === this.alive;
+  }
+
+  /** Whether it is of the heap that `vmalloc` works on, by whichever thread's end of it. */
+  isOf(vmalloc: Vmalloc): boolean {
+    return this.vmalloc === vmalloc || heapNumber(this.vmalloc.metadata) === heapNumber(vmalloc.metadata);
   }
 
   private live(): ReturnType<DataMemory['views']> {

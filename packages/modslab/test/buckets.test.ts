@@ -37,6 +37,39 @@ test('a set takes back its own and nothing else', () => {
   refused(heap, RangeError, () => a.alloc(-1));
 });
 
+test('above its largest size a set gives whole pages, and takes them back', () => {
+  const heap = smallHeap();
+  const buckets = heap.createBuckets('io', { sizes: [32, 64, 128, 256] });
+  const [large, zeroed] = [buckets.alloc(300), buckets.zalloc(5000)];
+  assert.equal(heap.virtToPage(large).cache, undefined, 'in nobody’s slab');
+  assert.ok(isZero(heap, zeroed, 5000));
+  for (const address of [large, zeroed]) {
+    assert.ok(heap.ksize(address) >= 300);
+    buckets.free(address);
+  }
+  const told: string[] = [];
+  const stop = heap.on('kmalloc', ({ requested }) => told.push(`${requested}`));
+  buckets.free(buckets.alloc(300));
+  stop();
+  assert.deepEqual(told, ['300']);
+  assert.equal(heap.meminfo().live, 0);
+  assertSound(heap);
+});
+
+test('on slob a set knows its objects in pages that all caches share', () => {
+  const heap = smallHeap({ allocator: 'slob' });
+  const [a, b] = [heap.createBuckets('a'), heap.createBuckets('b')];
+  const [mine, theirs, small] = [a.alloc(64), b.alloc(64), heap.kmalloc(64)];
+  refused(heap, 'ECACHE', () => a.free(theirs));
+  refused(heap, 'ECACHE', () => a.free(small));
+  a.free(mine);
+  refused(heap, 'EDOUBLEFREE', () => a.free(mine));
+  b.free(theirs);
+  heap.kfree(small);
+  assert.equal(heap.meminfo().live, 0);
+  assertSound(heap);
+});
+
 test('sizes are the caller’s, if they make a table', () => {
   const heap = smallHeap();
   const buckets = heap.createBuckets('fine', { sizes: [16, 32, 48, 64, 80, 128, 256] });

@@ -232,6 +232,14 @@ export class Kmalloc {
     return this.kfence?.sample(cache, size, gfp) || this.sheaves.alloc(cache, gfp);
   }
 
+  /** Whole pages of its own, whatever the size (Linux: `kmalloc_large`). */
+  kmallocLarge(size: number, gfp: GfpFlags): Address {
+    this.checkSize(size);
+    checkGfp(gfp);
+    const node = (gfp & GFP.THISNODE) !== 0 ? this.cpu.node : NODE_ANY;
+    return this.allocateWith(gfp, () => this.allocateLarge(size, 1, gfp, node));
+  }
+
   /** On `node`, or on any other if it has no memory and `gfp` does not say `THISNODE`. */
   kmallocNode(size: number, gfp: GfpFlags, node: number): Address {
     this.checkSize(size);

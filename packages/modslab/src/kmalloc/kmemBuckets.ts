@@ -4,13 +4,14 @@
  * use of memory can be read off a few caches.
  *
  * A set named `io` is the caches `io-8`, `io-16`, …; their names make the set, so any thread can open it. They are never
- * merged. Sizes above the largest are kmalloc's whole pages: those are nobody's slab anyhow.
+ * merged. Sizes above its largest are whole pages, as large objects of kmalloc are: those are nobody's slab anyhow.
  */
 
 import { invalid, SlabError } from '../memory/errors.ts';
 import { GFP, type GfpFlags } from '../memory/gfp.ts';
 import { PAGE_WORDS_SHIFT } from '../memory/layout.ts';
 import { cacheOf, PAGE_FLAGS } from '../page/page.ts';
+import { checkObject } from '../slab/object.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import type { CacheContext, KmemCache } from './kmemCache.ts';
 import { classIndex } from './sizeClasses.ts';
@@ -38,7 +39,7 @@ export class KmemBuckets {
   alloc(size: number, gfp: GfpFlags = 0): Address {
     if (size >>> 0 === size && size <= this.largest)
       return this.caches[this.classOf[(size + 7) >>> 3]].alloc(gfp);
-    return this.context.kmalloc.kmalloc(size, gfp);
+    return this.context.kmalloc.kmallocLarge(size, gfp);
   }
 
   /** `alloc`, filled with zeros. */
@@ -54,8 +55,16 @@ export class KmemBuckets {
     const pfn = address >>> layout.pageShift;
     const isInHeap = address >>> 0 === address && pfn < layout.maxFrames;
     const cache = isInHeap ? cacheOf(m[layout.vmemMap + (pfn << PAGE_WORDS_SHIFT) + PAGE_FLAGS]) : 0;
-    if (cache !== 0 && !this.ids.has(cache)) {
-      const theirs = this.context.table.name(cache);
+    if (cache !== 0 && !this.ids.has(cache)) this.checkShared(address);
+    kmalloc.kfree(address);
+  }
+
+  /** For an address whose slab is none of its caches': the object in it may be, if caches share pages (slab/slob.ts). */
+  private checkShared(address: Address): void {
+    const { metadata, table } = this.context;
+    const cache = checkObject(metadata, address, 0, table);
+    if (!this.ids.has(cache)) {
+      const theirs = table.name(cache);
       throw new SlabError(
         'ECACHE',
         `an object of '${theirs}' is none of the buckets '${this.name}'`,
@@ -63,7 +72,6 @@ export class KmemBuckets {
         this.name,
       );
     }
-    kmalloc.kfree(address);
   }
 
   /** Gives all its caches up. Throws `EBUSY`, and changes nothing, while one has live objects. */

@@ -29,6 +29,10 @@ export class TracedKmalloc extends Kmalloc {
     return this.tracing.alloc('kmalloc', size, gfp | GFP.ZERO, () => this.plain.kzalloc(size, gfp));
   }
 
+  override kmallocLarge(size: number, gfp: GfpFlags): Address {
+    return this.tracing.alloc('kmalloc', size, gfp, () => this.plain.kmallocLarge(size, gfp));
+  }
+
   override kmallocNode(size: number, gfp: GfpFlags, node: number): Address {
     return this.tracing.alloc('kmalloc', size, gfp, () => this.plain.kmallocNode(size, gfp, node));
   }

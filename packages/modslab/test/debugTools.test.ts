@@ -1,6 +1,7 @@
 // What slab debugging offers besides finding damage: leaks, accounting, handles, checked access, fault injection, sampling,
 // and the derivations as the framework exports them.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import test from 'node:test';
 import { GFP, Heap, type LeakGroup, SLAB, SlabError } from 'modslab';
 import { diffLeaks, setTraceOutput } from 'modslab/debug';
@@ -23,6 +24,8 @@ import {
 } from 'modslab/framework';
 import { assertSound, smallHeap, thrownBy } from './support/heap.js';
 import { internalsOf, spec } from './support/internals.js';
+
+const DENO = 'Deno' in globalThis && 'Deno takes no module on its command line';
 
 // `return heap.kmalloc(…)` would be a tail call, and JavaScriptCore has no frame of a function that makes one.
 function fromHere(heap: Heap, size: number): number {
@@ -221,6 +224,19 @@ test('traces say what is allocated and freed', (t) => {
     `TRACE kmalloc-64 alloc ${hex} inuse=1 cpu=0`,
     `TRACE kmalloc-64 free ${hex} inuse=1 cpu=0`,
   ]);
+});
+
+test('a trace output that throws loses no object: the host is told', { skip: DENO }, () => {
+  const program = `
+    import { Heap } from ${JSON.stringify(import.meta.resolve('modslab'))};
+    import { setTraceOutput } from ${JSON.stringify(import.meta.resolve('modslab/debug'))};
+    process.on('unhandledRejection', (error) => console.log('unhandled', error.message));
+    const heap = Heap.create({ size: 1 << 20, debug: 'T,kmalloc-64' });
+    setTraceOutput((line) => { throw new Error(line.split(' ')[2]); });
+    heap.kfree(heap.kmalloc(60));
+    console.log(heap.meminfo().live, heap.validate().length);`;
+  const ran = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+  assert.equal(ran.stdout, '0 0\nunhandled alloc\nunhandled free\n', ran.stderr);
 });
 
 test('a quarantined object is not handed out again at once, but is not lost', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GFP, Heap, SlabError } from 'modslab';
 import { formatFtrace, formatMtrace1, type HeapRecording, recordingsByHeap } from 'modslab/trace';
-import { smallHeap, thrownBy } from './support/heap.ts';
+import { smallHeap, thrownBy, wrong } from './support/heap.ts';
 import { Random } from './support/random.ts';
 
 /** Records what `act` does on a heap and its other ends. */
@@ -217,6 +217,29 @@ test('text goes to a function in whole lines, and names who called', () => {
     lines.every((line) => /call_site=allocateHere@recording\.test\.[jt]s:\d+ ptr=/.test(line)),
     lines[0],
   );
+});
+
+test('a function that throws ends the recording, not the operation that it was told of', () => {
+  const heap = smallHeap();
+  const error = new Error('the disk is full');
+  let calls = 0;
+  const recording = heap.record({
+    write: () => {
+      calls++;
+      throw error;
+    },
+  });
+  const all = Array.from({ length: 300 }, (_, i) => heap.kmalloc(30, i % 2 === 0 ? 0 : GFP.NOWAIT));
+  assert.ok(all.every((address) => address !== 0));
+  assert.equal(calls, 1, 'the recording has ended');
+  for (const address of all) heap.kfree(address);
+  assert.throws(() => recording.flush(), error);
+  assert.throws(() => recording.stop(), error);
+  assert.throws(() => recording.stop(), error);
+  assert.equal(calls, 1);
+  assert.equal(heap.meminfo().live, 0);
+  assert.deepEqual(heap.validate(), []);
+  thrownBy(TypeError, () => heap.record({ write: wrong('a function') }));
 });
 
 test('a detached heap records nothing', () => {

@@ -14,7 +14,10 @@ import { framesOf, StackMemo } from '../slab/callStack.ts';
 import type { TraceDetail, TraceEvent, TraceRecorder, Tracing } from './tracing.ts';
 
 export interface RecordOptions {
-  /** Where the text goes, in pieces of whole lines; without, `stop` returns it. Must not call the heap. */
+  /**
+   * Where the text goes, in pieces of whole lines; without, `stop` returns it. Must not call the heap. If it throws inside an
+   * operation of the heap, that goes on, the recording ends, and `stop` and `flush` throw the error.
+   */
   write?: (text: string) => void;
   /** Note who called: costs some microseconds an operation. Default: false. */
   callSites?: boolean;
@@ -43,8 +46,12 @@ export class Recording implements TraceRecorder {
   private readonly pieces: string[] = [];
   private text: string;
   private isOver = false;
+  /** What `write` has thrown. */
+  private failure: { readonly error: unknown } | undefined;
 
   constructor(metadata: Metadata, tracing: Tracing, options: RecordOptions) {
+    if (options.write !== undefined && typeof options.write !== 'function')
+      throw new TypeError('write is a function');
     this.tracing = tracing;
     this.write = options.write;
     this.callSites = options.callSites === true ? new StackMemo() : undefined;
@@ -58,23 +65,35 @@ export class Recording implements TraceRecorder {
     const { event, address, requested, allocated, gfp, cpu, time, cache = '' } = told;
     const site = this.callSites?.of(CALL_SITE_DEPTH, callSiteOf) ?? '';
     this.text += `${place}\t${op}\t${event}\t${address}\t${from}\t${vacated}\t${requested}\t${allocated}\t${gfp}\t${align}\t${cpu}\t${time}\t${cache}\t${site}\n`;
-    if (this.text.length >= PIECE) this.flush();
+    if (this.text.length < PIECE) return;
+    try {
+      this.flush();
+    } catch (error) {
+      // The operation has happened: what it gave must reach its caller.
+      this.failure = { error };
+      this.end();
+    }
   }
 
-  /** Hands on what has been collected. */
+  /** Hands on what has been collected. Throws what `write` throws, and has thrown. */
   flush(): void {
+    if (this.failure !== undefined) throw this.failure.error;
     if (this.write === undefined) this.pieces.push(this.text);
     else if (this.text !== '') this.write(this.text);
     this.text = '';
   }
 
-  /** Ends the recording; its text, or what has not gone to `write`: ''. A second call changes nothing. */
+  /** Ends the recording; its text, or what has not gone to `write`: ''. A second call changes nothing. Throws as `flush`. */
   stop(): string {
-    if (!this.isOver) {
-      this.isOver = true;
-      this.tracing.removeRecorder(this);
+    if (!this.isOver || this.failure !== undefined) {
+      this.end();
       this.flush();
     }
     return this.pieces.join('');
+  }
+
+  private end(): void {
+    this.isOver = true;
+    this.tracing.removeRecorder(this);
   }
 }

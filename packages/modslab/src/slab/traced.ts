@@ -29,8 +29,13 @@ function write({ metadata, table, cpu }: DebugContext, object: DebugObject, what
   const objects = m[cacheAt(layout, object.cache) + C_OBJECTS];
   const inuse = objects - Math.min(objects, m[pageAt(layout, object.head) + PAGE_CLAIM] & COUNT_MASK);
   const line = `TRACE ${table.name(object.cache)} ${what} ${hex(object.address)} inuse=${inuse} cpu=${cpu.id}`;
-  if (output === undefined) (globalThis as Host).console?.log(line);
-  else output(line);
+  try {
+    if (output === undefined) (globalThis as Host).console?.log(line);
+    else output(line);
+  } catch (error) {
+    // The host's unhandled rejection, as of listeners (kmalloc/tracing.ts): thrown here, the object would be lost.
+    Promise.reject(error);
+  }
 }
 
 export const trace: DebugPart = {

@@ -102,6 +102,15 @@ test('NOFAIL returns memory where there is some; it throws EINVAL where the thre
   refused(heap, 'EINVAL', () => cache.alloc(GFP.NOFAIL));
 });
 
+test('NOFAIL for what the heap can never have is refused, on a thread that could wait for ever', () => {
+  const heap = smallHeap({ maxSize: MIB });
+  refused(heap, 'EINVAL', () => heap.allocPages(20, GFP.NOFAIL));
+  refused(heap, 'EINVAL', () => heap.kmallocAligned(8, 2 ** 27, GFP.NOFAIL));
+  assert.equal(heap.allocPages(20), 0);
+  assert.equal(heap.kmallocAligned(8, 2 ** 27), 0);
+  assert.notEqual(heap.allocPages(6, GFP.NOFAIL), 0);
+});
+
 test('growth happens in steps, and memory that was freed is used before the heap grows again', () => {
   const heap = smallHeap();
   const { size } = heap.meminfo();

@@ -589,7 +589,14 @@ export class Kmalloc {
   }
 
   private allocateRun(frames: number, alignment: number, gfp: GfpFlags, node: number, kind: number): Address {
-    if (frames > this.maxFrames) return 0;
+    if (!this.canEverHave(frames, alignment)) {
+      // To wait for it would be to wait for ever.
+      if ((gfp & GFP.NOFAIL) !== 0)
+        invalid(
+          `the heap can never have ${frames} adjacent frames aligned to ${alignment}: NOFAIL is refused`,
+        );
+      return 0;
+    }
     if ((gfp & GFP.DMA) !== 0 && this.m[H_DMA_START] === this.m[H_DMA_END]) {
       invalid('this heap has no DMA zone: create it with { dma }');
     }
@@ -597,6 +604,12 @@ export class Kmalloc {
     const address = head * 2 ** this.pageShift;
     if (address !== 0 && (gfp & GFP.ZERO) !== 0) zero(this.data, address, frames * 2 ** this.pageShift);
     return address;
+  }
+
+  /** Whether a run of so many frames, so aligned, fits into the heap when it is empty and as large as it may be. */
+  private canEverHave(frames: number, alignment: number): boolean {
+    const first = Math.ceil(this.metadata.layout.startFrame / alignment) * alignment;
+    return first + frames <= this.maxFrames;
   }
 
   /** Frees a run. `decided` is called as soon as this CPU owns it, which is when a kill cannot lose it any more. */

@@ -369,6 +369,54 @@ test('kmalloc on slob: every call that the interface has', () => {
   thrownBy('EINVAL', () => Heap.create({ ...TINY, allocator: 'slub' as 'slob' }));
 });
 
+test('what objects in shared pages are is told of each, not of the page', () => {
+  const heap = Heap.create(TINY);
+  const told: (string | number | undefined)[][] = [];
+  const stops = (['kmalloc', 'kfree', 'kmem_cache_alloc'] as const).map((event) =>
+    heap.on(event, ({ cache, allocated }) => told.push([event, cache, allocated])),
+  );
+  const text = heap.createCache({ name: 'texts', size: 44 }).alloc();
+  const address = heap.kmalloc(200);
+  const size = heap.ksize(address);
+  heap.kfree(heap.kmalloc(8));
+  for (const stop of stops) stop();
+  assert.deepEqual(told, [
+    ['kmem_cache_alloc', 'texts', 48],
+    ['kmalloc', `kmalloc-${size}`, size],
+    ['kmalloc', 'kmalloc-8', 8],
+    ['kfree', 'kmalloc-8', 8],
+  ]);
+  const listed = heap.leaks().map(({ cache, bytes, addresses }) => [cache, bytes, addresses]);
+  assert.deepEqual(listed, [
+    [`kmalloc-${size}`, size, [address]],
+    ['texts', 44, [text]],
+  ]);
+  assert.deepEqual(
+    heap.leaks({ cache: 'texts' }).map(({ addresses }) => addresses),
+    [[text]],
+  );
+  const { caches, total } = heap.accounting();
+  assert.deepEqual(Object.keys(caches).sort(), [`kmalloc-${size}`, 'texts']);
+  assert.equal(total.allocated, 48 + size);
+});
+
+test('checked access to objects in shared pages', () => {
+  const heap = Heap.create(TINY);
+  const cache = heap.createCache({ name: 'texts', size: 48, useroffset: 8, usersize: 16 });
+  const address = heap.kmalloc(200);
+  const text = cache.alloc();
+  const checked = heap.checked(address);
+  checked.setUint8(heap.ksize(address) - 1, 7);
+  assert.equal(checked.getUint8(heap.ksize(address) - 1), 7);
+  const beyond = thrownBy('EFAULT', () => checked.getUint8(heap.ksize(address)));
+  assert.match(beyond.message, /out-of-bounds.*'kmalloc-\d+'/);
+  heap.checked(text).setInt32(8, 1);
+  assert.match(thrownBy('EFAULT', () => heap.checked(text).getInt32(24)).message, /usercopy.*'texts'/);
+  heap.kfree(address);
+  assert.equal(checked.isLive, false);
+  assert.match(thrownBy('EFAULT', () => checked.getUint8(0)).message, /use-after-free/);
+});
+
 test('numa over slob: pages of the node that is asked for', () => {
   const { heap, allocator } = bench({ nodes: 2 });
   const bound = numaSlab(allocator, { policy: 'bind', nodes: [1] });

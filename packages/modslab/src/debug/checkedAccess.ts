@@ -26,6 +26,7 @@ import type { Address } from '../slab/cacheSpec.ts';
 import { stateAt } from '../slab/cacheTable.ts';
 import type { DebugAllocator } from '../slab/debugAllocator.ts';
 import { debugObject } from '../slab/debugObject.ts';
+import { ownerAt } from '../slab/granules.ts';
 import { generationOf } from './objectHandle.ts';
 
 export interface CheckedOptions {
@@ -187,7 +188,7 @@ export class CheckedObject {
       return (
         kindOf(m[page + PAGE_FLAGS]) === KIND_LARGE && m[page + PAGE_CLAIM] === (CLAIM_USED | CLAIM_LIVE)
       );
-    if (cacheOf(m[page + PAGE_FLAGS]) !== cache) return false;
+    if (ownerAt(metadata, cacheOf(m[page + PAGE_FLAGS]), this.address) !== cache) return false;
     const state = stateAt(m, cacheAt(layout, cache), entryOf(this.address));
     return isLive(s[state]) && this.generation === this.generationNow();
   }
@@ -199,8 +200,10 @@ export class CheckedObject {
   }
 
   private extentOf(isWhole: boolean): Extent {
-    const { m, layout } = this.debugging.context.metadata;
-    const cache = cacheOf(m[pageAt(layout, this.address >>> layout.pageShift) + PAGE_FLAGS]);
+    const { metadata } = this.debugging.context;
+    const { m, layout } = metadata;
+    const slabs = cacheOf(m[pageAt(layout, this.address >>> layout.pageShift) + PAGE_FLAGS]);
+    const cache = slabs === 0 ? 0 : ownerAt(metadata, slabs, this.address);
     if (cache === 0 || isWhole) return { cache, start: 0, end: this.size };
     const descriptor = cacheAt(layout, cache);
     const start = m[descriptor + C_USER_OFFSET];

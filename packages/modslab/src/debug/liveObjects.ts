@@ -8,6 +8,7 @@ import {
   C_FLAGS,
   C_GRANULES,
   C_OBJECTS,
+  C_SIZE,
   C_STRIDE,
   cacheAt,
   H_FRAMES,
@@ -32,6 +33,7 @@ import { isSlabOf } from '../slab/count.ts';
 import type { DebugAllocator } from '../slab/debugAllocator.ts';
 import { debugObject, requestedOf } from '../slab/debugObject.ts';
 import { SLAB_DEBUG_ROOM } from '../slab/flags.ts';
+import { forEachHead, isSlob } from '../slab/granules.ts';
 import { LARGE_NAME } from '../slab/largeObjects.ts';
 
 export interface LiveObject {
@@ -70,6 +72,10 @@ export function forEachLiveObject(
     const flags = m[pageAt(layout, pfn) + PAGE_FLAGS];
     const kind = kindOf(flags);
     if (kind !== KIND_LARGE && kind !== KIND_SLAB) continue;
+    if (kind === KIND_SLAB && isSlob(metadata, cacheOf(flags))) {
+      visitSlobPage(debugging, pfn, cacheOf(flags), nameOf, visit);
+      continue;
+    }
     const cache = nameOf(cacheOf(flags));
     if (cache === undefined) continue;
     if (kind === KIND_LARGE) visit(largeObject(debugging, pfn));
@@ -92,6 +98,36 @@ function largeObject({ context, large }: DebugAllocator, head: number): LiveObje
     group: m[page + PAGE_GROUP],
     ...(track && { track }),
   };
+}
+
+/** Objects of several caches, none of which has debugging: nothing is known of them but their caches. */
+function visitSlobPage(
+  { context: { metadata } }: DebugAllocator,
+  pfn: number,
+  pages: number,
+  nameOf: (id: number) => string | undefined,
+  visit: (object: LiveObject) => void,
+): void {
+  const { m, layout } = metadata;
+  const first = firstEntryOf(m, layout.pageShift, cacheAt(layout, pages), pfn);
+  const found: LiveObject[] = [];
+  forEachHead(metadata, pfn, (granule, state, id) => {
+    // In a page that changes while it is looked at, the name may be that of no cache.
+    if (!isLive(state) || id === 0 || id >= layout.caches) return;
+    const cache = nameOf(id);
+    if (cache === undefined) return;
+    const descriptor = cacheAt(layout, id);
+    found.push({
+      address: addressOf(first + granule),
+      cache,
+      id,
+      requested: m[descriptor + C_SIZE],
+      allocated: m[descriptor + C_STRIDE],
+      node: nodeOf(layout, pfn),
+      group: 0,
+    });
+  });
+  if (isSlabOf(metadata, pfn, pages)) for (const object of found) visit(object);
 }
 
 function visitSlab(

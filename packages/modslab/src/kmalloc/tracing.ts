@@ -21,6 +21,7 @@ import { C_STRIDE, cacheAt, H_TRACE_PLACE, pageAt } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import { cacheOf, KIND_LARGE, KIND_PAGES, kindOf, PAGE_FLAGS, PAGE_RUN } from '../page/page.ts';
 import type { CacheTable } from '../slab/cacheTable.ts';
+import { ownerAt } from '../slab/granules.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 
 const EVENTS = [
@@ -237,7 +238,8 @@ export class Tracing {
     if (pfn >= layout.maxFrames) return { cache: 0, allocated: 0, place };
     const page = pageAt(layout, pfn);
     const flags = m[page + PAGE_FLAGS];
-    const cache = cacheOf(flags);
+    const slabs = cacheOf(flags);
+    const cache = slabs === 0 ? 0 : ownerAt(this.metadata, slabs, address);
     if (cache !== 0) return { cache, allocated: m[cacheAt(layout, cache) + C_STRIDE], place };
     const isRun = kindOf(flags) === KIND_LARGE || kindOf(flags) === KIND_PAGES;
     return { cache, allocated: isRun ? m[page + PAGE_RUN] * 2 ** layout.pageShift : 0, place };

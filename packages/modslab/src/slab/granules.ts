@@ -36,7 +36,7 @@
  */
 
 import { killPoint } from '../memory/assert.ts';
-import { addressOf } from '../memory/entry.ts';
+import { addressOf, entryOf } from '../memory/entry.ts';
 import {
   C_FLAGS,
   C_SLOB_PAGES,
@@ -48,6 +48,7 @@ import {
 } from '../memory/layout.ts';
 import type { Metadata } from '../memory/metadata.ts';
 import { CONTINUED, cacheOf, FREE, isLive, KIND_SLAB, kindOf, PAGE_FLAGS } from '../page/page.ts';
+import type { Address } from './cacheSpec.ts';
 import { SLAB_SLOB } from './flags.ts';
 
 /** Granules of a page. */
@@ -78,6 +79,14 @@ export function slabsOf(metadata: Metadata, cache: number): number {
 /** The cache that the object beginning at a granule is of. */
 export function nameAt(metadata: Metadata, pfn: number, granule: number): number {
   return metadata.s[namesAt(metadata.layout, pfn) + (granule >>> 1)];
+}
+
+/** The cache that the object at `address` is of, which lies in a slab of cache `slabs`: another one only in slob pages. */
+export function ownerAt(metadata: Metadata, slabs: number, address: Address): number {
+  if (!isSlob(metadata, slabs)) return slabs;
+  const { pageShift } = metadata.layout;
+  const granule = entryOf(address) & (granulesOf(metadata.layout) - 1);
+  return nameAt(metadata, address >>> pageShift, granule);
 }
 
 export function setName(metadata: Metadata, pfn: number, granule: number, cache: number): void {

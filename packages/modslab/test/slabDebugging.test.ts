@@ -38,12 +38,23 @@ test('the option gives each cache its flags', () => {
     [',dentry', { dentry: F | Z | P | U, inode: 0 }],
     ['T,a.c;Z,a*c', { 'a.c': T, abc: Z, abcd: 0 }],
     ['ZPO,page', { page: 0, other: 0 }],
+    ['T,a*b*a;Z,*ab*ab;P,*', { aba: T, aa: P, abab: Z, ab: P, xabxab: Z, xabab: Z, abxa: T, ababx: P }],
+    ['T,**x**', { x: T, axb: T, ab: 0, '': 0 }],
   ];
   for (const [debug, wanted] of cases) {
     const { metadata } = internalsOf(smallHeap({ debug }));
     for (const [name, flags] of Object.entries(wanted))
       assert.equal(debugFlagsFor(metadata, name, name === 'page' ? 4096 : 64, 0), flags, `${debug}: ${name}`);
   }
+});
+
+test('a pattern of many stars takes no longer than its length', () => {
+  const heap = smallHeap({ debug: `F,${'*a'.repeat(40)}b` });
+  const { metadata } = internalsOf(heap);
+  const before = performance.now();
+  assert.equal(debugFlagsFor(metadata, 'a'.repeat(100), 64, 0), 0);
+  assert.equal(debugFlagsFor(metadata, `${'a'.repeat(100)}b`, 64, 0), SLAB.CONSISTENCY_CHECKS);
+  assert.ok(performance.now() - before < 1000);
 });
 
 test('krealloc to and from any size moves what is in the object, and not a byte into what lies around it', () => {

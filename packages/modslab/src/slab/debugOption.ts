@@ -84,8 +84,19 @@ function parse(text: string): Block[] {
 
 /** Whether `pattern`, in which `*` stands for any characters, is the name. */
 function matches(pattern: string, name: string): boolean {
-  const parts = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  return new RegExp(`^${parts.join('.*')}$`, 'u').test(name);
+  const [first, ...rest] = pattern.split('*');
+  const last = rest.pop();
+  if (last === undefined) return name === first;
+  const end = name.length - last.length;
+  let at = first.length;
+  if (at > end || !name.startsWith(first) || !name.endsWith(last)) return false;
+  // Leftmost each: if the parts fit in any way, they fit so, and no choice is ever taken back.
+  for (const part of rest) {
+    const found = name.indexOf(part, at);
+    if (found < 0 || found + part.length > end) return false;
+    at = found + part.length;
+  }
+  return true;
 }
 
 function blockFor(blocks: readonly Block[], name: string): Block | undefined {

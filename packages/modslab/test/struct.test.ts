@@ -228,10 +228,25 @@ test('what is no struct is refused', () => {
   thrownBy('EINVAL', () => heap.struct({}));
   thrownBy('EINVAL', () => heap.struct({ size: 'u8' }));
   thrownBy('EINVAL', () => heap.struct({ x: 'u8', setX: 'u8' }));
+  thrownBy('EINVAL', () => heap.struct({ '': 'u8' }));
+  thrownBy('EINVAL', () => heap.struct({ ['__proto__']: 'u8' }));
+  for (const fields of [null, undefined, 5])
+    thrownBy(TypeError, () => heap.struct(wrong<StructFields>(fields)));
   thrownBy(RangeError, () => heap.struct({ a: 'u8' }, { align: 24 }));
   heap.detach();
   assert.throws(
     () => heap.struct({ a: 'u8' }),
     (error) => error instanceof SlabError && error.code === 'ESHUTDOWN',
   );
+});
+
+test('fields may have names that every object has', () => {
+  const heap = smallHeap();
+  const S = heap.struct({ toString: 'u32', constructor: 'u8', valueOf: ['u16', 2] });
+  const address = S.alloc();
+  S.setToString(address, 70_000);
+  S.setConstructor(address, 9);
+  S.setValueOf(address, 1, 500);
+  assert.deepEqual([S.toString(address), S.constructor(address), S.valueOf(address, 1)], [70_000, 9, 500]);
+  assert.deepEqual(S.offsets, { toString: 0, constructor: 4, valueOf: 6 });
 });

@@ -263,15 +263,19 @@ export function makeStruct<F extends StructFields>(
   minAlign: number,
   memory: (size: number, align: number) => StructMemory,
 ): Struct<F> {
+  if (typeof fields !== 'object' || fields === null)
+    throw new TypeError(`a struct takes an object of its fields, not ${String(fields)}`);
   const accessors: Record<string, unknown> = {};
   const offsets: Record<string, number> = {};
   const add = (name: string, value: unknown): void => {
-    if (name in accessors || MEMBERS.includes(name)) invalid(`a struct cannot have two members '${name}'`);
+    if (Object.hasOwn(accessors, name) || MEMBERS.includes(name))
+      invalid(`a struct cannot have two members '${name}'`);
     accessors[name] = value;
   };
   let end = 0;
   let align = minAlign;
   for (const [name, field] of Object.entries(fields)) {
+    if (name === '' || name === '__proto__') invalid(`a field cannot be named '${name}': rename it`);
     const [type, count] = Array.isArray(field)
       ? (field as [StructElement, number])
       : [field as StructElement];

@@ -5,7 +5,7 @@
  */
 import { stderr, stdout } from 'node:process';
 import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { Heap } from 'modslab';
+import { Heap, type Problem } from 'modslab';
 import { formatAttributes, formatSlabinfo, type HeapImage } from 'modslab/stat';
 import { type CacheRow, cacheRows, headLine, tableLine } from '../look/figures.ts';
 import { type Look, LookError, openLook } from '../look/source.ts';
@@ -58,8 +58,13 @@ function lines(text: string): number {
   throw new InvalidArgumentError('It must be a whole number above 0.');
 }
 
-/** What slab debugging finds in the bytes of objects. */
-const IN_BYTES: ReadonlySet<string> = new Set(['EREDZONE', 'EPOISON']);
+/** What slab debugging finds in the bytes of objects and between them, rather than in the metadata. */
+const IN_BYTES = /Redzone$|Poison$|^Track$/;
+
+const isInBytes = ({ report }: Problem): boolean =>
+  report !== undefined &&
+  report.findings.length > 0 &&
+  report.findings.every(({ what }) => IN_BYTES.test(what));
 
 /** Adds the command to `parent`; `report` is told the exit status. */
 export function addInfo(parent: Command, report: (status: number) => void): void {
@@ -231,8 +236,8 @@ function extended(rows: readonly CacheRow[], image: HeapImage, flags: Flags): st
 /** Checks a copy, whose threads have been reaped. */
 function validate(look: Look, image: HeapImage): [string, number] {
   const restored = Heap.restore(look.bytes, { shared: false });
-  // Red zones and poison lie in the objects' bytes, which this snapshot has not.
-  const problems = restored.validate().filter(({ code }) => image.hasData || !IN_BYTES.has(code));
+  // Red zones, poison and tracks lie in the data, which this snapshot may be without: there they read as zeros.
+  const problems = restored.validate().filter((problem) => image.hasData || !isInBytes(problem));
   const frozen = image.reports;
   const found = problems.map(({ code, message }) => `${code}: ${printable(message)}\n`);
   if (frozen > 0) found.push(`${frozen} reports of damage since the heap was made\n`);

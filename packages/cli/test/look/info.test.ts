@@ -123,6 +123,18 @@ test('-v finds a sound heap sound, and tells of one that is not with status 1', 
   assert.match(bad.stdout, /^E\w+: /);
 });
 
+test('-v finds heaps with slab debugging sound in snapshots without data, but not damage that is in the metadata', () => {
+  for (const debug of ['U', 'G', 'Z', 'P', 'FZPUG']) {
+    const debugged = Heap.create({ size: 2 ** 20, debug });
+    const address = debugged.kmalloc(40);
+    debugged.kfree(debugged.kmalloc(40));
+    assert.deepEqual(info('-v', write('debugged.snapshot', debugged.snapshot({ data: false }))), [
+      'sound: every invariant holds',
+    ]);
+    debugged.kfree(address);
+  }
+});
+
 test('a compressed snapshot is read as well', () => {
   assert.deepEqual(info(write('info.snapshot.gz', gzipSync(heap.snapshot()))), info(file));
 });

@@ -6,6 +6,7 @@ import { lookupRows } from '#src/cachelines/lookups.js';
 import { kmallocRows, layoutRows, stackRows } from '#src/cachelines/operations.js';
 import { barChart } from '#src/cachelines/plot.js';
 import { LineTracer } from '#src/cachelines/tracer.js';
+import { modslab, write } from './helpers.ts';
 
 test('the tracer counts distinct lines of 64 bytes, whatever reads or writes them', () => {
   const tracer = new LineTracer();
@@ -117,4 +118,10 @@ test('lookups are timed, and a chart is drawn', () => {
   assert.ok(rows.every((row) => row.coldLatency >= 0 && Number.isFinite(row.warmThroughput)));
   const svg = barChart('a < b', 'ns', [{ label: 'x & y', parts: [{ name: 'ns', value: 3 }] }]);
   assert.match(svg, /^<svg [^>]*>.*a &lt; b.*x &amp; y.*<\/svg>\n$/s);
+});
+
+test('--svg FILE is refused before anything is measured', () => {
+  const { status, stdout, stderr } = modslab(['cachelines', '--svg', write('plots', '')]);
+  assert.match(stderr, /^modslab: --svg takes a folder, and [^\n]+\n$/);
+  assert.deepEqual([status, stdout], [2, '']);
 });

@@ -1,6 +1,7 @@
 // `modslab record`: a program's heaps, of all its threads, become traces that replay reads; the program does not notice.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { modslab, path, replayWell, root, write } from './helpers.ts';
@@ -96,4 +97,21 @@ test('what makes no heap, does not start, or is killed', { skip }, () => {
   const { events } = replayWell(path('killed.mtrace'));
   assert.ok(events > 4500 && events <= 5000, `${events} events`);
   assert.equal(modslab(['record']).status, 2);
+});
+
+test('where the trace cannot be written, nothing is run', { skip }, () => {
+  const ran = path('has-run');
+  const code = `require('node:fs').writeFileSync(${JSON.stringify(ran)}, '')`;
+  const file = write('a-file', '');
+  const cases: [string, RegExp][] = [
+    [path('no-folder/trace'), /^modslab: cannot write \S+trace: there is no folder \S+no-folder\n$/],
+    [dirname(file), /^modslab: cannot write \S+: it is a folder: name a file\n$/],
+    [join(file, 'trace'), /^modslab: cannot write \S+trace: [^\n]+\n$/],
+  ];
+  for (const [output, message] of cases) {
+    const { status, stderr } = modslab(['record', '-o', output, '--', process.execPath, '-e', code]);
+    assert.match(stderr, message);
+    assert.equal(status, 2);
+    assert.ok(!existsSync(ran));
+  }
 });

@@ -7,7 +7,7 @@ import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { stderr, stdout } from 'node:process';
 import Table from 'cli-table3';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { type ChurnRow, churnRows } from './churn.ts';
 import { type IndirectionRow, indirectionRows } from './indirection.ts';
 import { type LookupRow, lookupRows } from './lookups.ts';
@@ -73,6 +73,8 @@ export function addCachelines(parent: Command): void {
     .option('--svg <dir>', 'write plots there')
     .addHelpText('after', HELP)
     .action((flags: Flags) => {
+      // Before the measurement, which takes a minute and would be lost.
+      if (flags.svg !== undefined) makeFolder(flags.svg);
       const figures = measure(flags);
       stdout.write(flags.json ? `${JSON.stringify(figures)}\n` : toText(figures));
       if (flags.svg !== undefined) writePlots(flags.svg, figures);
@@ -170,8 +172,20 @@ function toText({ machine, kmalloc, stacks, layouts, lookups, churn, indirection
   return text;
 }
 
+function makeFolder(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new CommanderError(
+      2,
+      'modslab.output',
+      `--svg takes a folder, and ${dir} cannot be one: ${message}`,
+    );
+  }
+}
+
 function writePlots(dir: string, { kmalloc, layouts, lookups, churn }: Figures): void {
-  mkdirSync(dir, { recursive: true });
   const fast = [...kmalloc.filter(({ size }) => size === 64), ...layouts];
   const bars = fast
     .filter(({ operation }) => ['kmalloc', 'kfree', 'alloc', 'free'].includes(operation))

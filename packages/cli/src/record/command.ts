@@ -13,6 +13,7 @@ import process, { stderr } from 'node:process';
 import { gzipSync } from 'node:zlib';
 import { type Command, Option } from 'commander';
 import { formatFtrace, formatMtrace1, type HeapRecording, recordingsByHeap } from 'modslab/trace';
+import { checkOutput } from '../output.ts';
 import { printable } from '../trace/errors.ts';
 import { CALL_SITES_VARIABLE, FOLDER_VARIABLE, PART } from './variables.ts';
 
@@ -61,6 +62,7 @@ export function addRecord(parent: Command, report: (status: number) => void): vo
 }
 
 async function record(command: string[], flags: Flags): Promise<number> {
+  checkOutput(outputOf(flags));
   const folder = mkdtempSync(join(tmpdir(), 'modslab-record-'));
   try {
     const status = await run(command, folder, flags.callSites);
@@ -118,8 +120,13 @@ function fileOf(output: string, i: number): string {
   return join(dir, `${stem}.${i + 1}${zipped}`);
 }
 
-function write(recording: HeapRecording, i: number, command: string[], { output, format }: Flags): void {
-  const file = fileOf(output ?? `modslab.${format === 'ftrace' ? 'ftrace' : 'mtrace'}`, i);
+function outputOf({ output, format }: Flags): string {
+  return output ?? `modslab.${format === 'ftrace' ? 'ftrace' : 'mtrace'}`;
+}
+
+function write(recording: HeapRecording, i: number, command: string[], flags: Flags): void {
+  const { format } = flags;
+  const file = fileOf(outputOf(flags), i);
   const about = { program: command[0], command: command.join(' '), note: 'recorded by modslab record' };
   const text = format === 'ftrace' ? formatFtrace(recording) : formatMtrace1(recording, about);
   writeFileSync(file, file.endsWith('.gz') ? gzipSync(text) : text);

@@ -1,0 +1,29 @@
+/** Files that commands write when their work is over. */
+import { accessSync, constants, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { CommanderError } from 'commander';
+
+function faultOf(file: string): string | undefined {
+  const there = statSync(file, { throwIfNoEntry: false });
+  if (there?.isDirectory()) return 'it is a folder: name a file';
+  const folder = dirname(file);
+  if (there === undefined && !statSync(folder, { throwIfNoEntry: false })?.isDirectory())
+    return `there is no folder ${folder}`;
+  accessSync(there === undefined ? folder : file, constants.W_OK);
+  return undefined;
+}
+
+const refuse = (path: string, fault: string): never => {
+  throw new CommanderError(2, 'modslab.output', `cannot write ${path}: ${fault}`);
+};
+
+/** Throws unless `file` can be written: asked before the work, whose result would be lost. Makes nothing. */
+export function checkOutput(file: string): void {
+  let fault: string | undefined;
+  try {
+    fault = faultOf(file);
+  } catch (error) {
+    fault = (error as Error).message;
+  }
+  if (fault !== undefined) refuse(file, fault);
+}

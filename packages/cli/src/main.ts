@@ -60,11 +60,19 @@ function createProgram(): Command {
   return program;
 }
 
+/** Commander answers `help` of a command that there is not with all of its usage, and no word of what is wrong. */
+function checkHelp(program: Command, [, , command, name]: readonly string[]): void {
+  if (command !== 'help' || name === undefined || name.startsWith('-') || name === 'help') return;
+  if (!program.commands.some((each) => each.name() === name))
+    throw new CommanderError(2, 'modslab.unknownCommand', `unknown command '${name}'; see modslab --help`);
+}
+
 async function main(argv: string[]): Promise<void> {
   const program = createProgram();
   try {
     if (argv.length <= 2)
       throw new CommanderError(2, 'modslab.noCommand', 'no command given; see modslab --help');
+    checkHelp(program, argv);
     await program.parseAsync(argv);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;

@@ -241,6 +241,12 @@ for (const args of [['--help'], ['-h'], ['help'], ['replay', '--help'], ['help',
   });
 }
 
+test('help of a command that there is not', () => {
+  const { status, stdout, stderr } = modslab(['help', 'bogus']);
+  assert.equal(stderr, "modslab: unknown command 'bogus'; see modslab --help\n");
+  assert.deepEqual([status, stdout], [2, '']);
+});
+
 test('the default allocator has a name', () => {
   assert.equal(modslab(['replay', '--allocator', 'sheaved', valid]).status, 0);
 });

@@ -35,7 +35,7 @@ interface Flags {
   extended: boolean;
   zero: boolean;
   attributes: boolean;
-  proc?: '3.0' | '2.1';
+  proc?: SlabinfoVersion;
   json: boolean;
 }
 
@@ -56,6 +56,13 @@ function lines(text: string): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value > 0) return value;
   throw new InvalidArgumentError('It must be a whole number above 0.');
+}
+
+type SlabinfoVersion = '3.0' | '2.1';
+
+function slabinfoVersion(text: string): SlabinfoVersion {
+  if (text === '3.0' || text === '2.1') return text;
+  throw new InvalidArgumentError('The version is 3.0 or 2.1: write --proc=2.1 if a target follows.');
 }
 
 /** What slab debugging finds in the bytes of objects and between them, rather than in the metadata. */
@@ -95,7 +102,10 @@ export function addInfo(parent: Command, report: (status: number) => void): void
     .option('-z, --zero', 'caches without slabs too', false)
     .option('-x, --attributes', 'the files of /sys/kernel/slab/<cache>/', false)
     .addOption(
-      new Option('--proc [version]', 'the text of /proc/slabinfo').choices(['3.0', '2.1']).preset('2.1'),
+      new Option('--proc [version]', 'the text of /proc/slabinfo')
+        .choices(['3.0', '2.1'])
+        .preset('2.1')
+        .argParser(slabinfoVersion),
     )
     .option('--json', 'attributes as JSON', false)
     .addHelpText('after', HELP)

@@ -151,6 +151,7 @@ test('what cannot be looked at ends with status 2 and one line', () => {
     [[file, '('], /no regular expression/],
     [['-N', '0', file], /whole number above 0/],
     [['-s', file], /only a live heap/],
+    [['--proc', file], /The version is 3\.0 or 2\.1: write --proc=2\.1/],
     [['-t', file], /only a live heap/],
     [['999999999'], /exposes no heap/],
   ];

@@ -129,6 +129,11 @@ test('a handle is refused once its object has been freed, whatever is there by t
   thrownBy('EINTERIOR', () => heap.objectHandle(address + 8));
   const plain = smallHeap();
   thrownBy('EINVAL', () => plain.objectHandle(plain.kmalloc(64)));
+  const large = heap.kmalloc(200_000);
+  assert.match(thrownBy('EINVAL', () => heap.objectHandle(large)).message, /too large for a cache/);
+  thrownBy('EINTERIOR', () => heap.objectHandle(large + heap.pageSize));
+  heap.kfree(large);
+  thrownBy('EDOUBLEFREE', () => heap.objectHandle(large));
 });
 
 test('checked access refuses what is not of the object', () => {

@@ -11,12 +11,14 @@
 
 import { addressOf, entryOf } from '../memory/entry.ts';
 import { checkNumber, hex, invalid, SlabError } from '../memory/errors.ts';
-import { C_FLAGS, cacheAt } from '../memory/layout.ts';
+import { C_FLAGS, cacheAt, pageAt } from '../memory/layout.ts';
+import { CLAIM_LIVE, CLAIM_USED, KIND_LARGE, kindOf, PAGE_CLAIM, PAGE_FLAGS } from '../page/page.ts';
 import type { Address } from '../slab/cacheSpec.ts';
 import { type DebugAllocator, GENERATION_BITS } from '../slab/debugAllocator.ts';
 import { ARMED, type DebugObject, debugObject } from '../slab/debugObject.ts';
 import { SLAB } from '../slab/flags.ts';
-import { checkObject } from '../slab/object.ts';
+import { LARGE_NAME } from '../slab/largeObjects.ts';
+import { checkAddress, checkObject } from '../slab/object.ts';
 import { T_GENERATION, trackIsTrue } from '../slab/track.ts';
 
 const ENTRY_UNIT: number = 2 ** 29;
@@ -34,6 +36,14 @@ export function generationOf(debugging: DebugAllocator, object: DebugObject): nu
 /** Throws as `kfree` does for what is no live object, and `EINVAL` if its cache has no generations. */
 export function objectHandle(debugging: DebugAllocator, address: Address): number {
   const { metadata, table } = debugging.context;
+  const page = pageAt(metadata.layout, checkAddress(metadata, address));
+  const isLarge =
+    kindOf(metadata.m[page + PAGE_FLAGS]) === KIND_LARGE &&
+    metadata.m[page + PAGE_CLAIM] === (CLAIM_USED | CLAIM_LIVE);
+  if (isLarge && address % 2 ** metadata.layout.pageShift === 0) {
+    const why = 'it is too large for a cache, and only objects of caches have generations';
+    invalid(`there is no handle of the object at ${hex(address)}: ${why}`, LARGE_NAME);
+  }
   const cache = checkObject(metadata, address, 0, table);
   if ((metadata.m[cacheAt(metadata.layout, cache) + C_FLAGS] & SLAB.GENERATIONS) === 0) {
     const name = table.name(cache);

@@ -24,7 +24,7 @@ import { Kfence, type KfenceOptions, storeKfence } from './kmalloc/kfence.ts';
 import { checkBulk, Kmalloc, kmallocMaxSize } from './kmalloc/kmalloc.ts';
 import { kmallocSpec } from './kmalloc/kmallocSpec.ts';
 import { createBuckets, type KmemBuckets, openBuckets } from './kmalloc/kmemBuckets.ts';
-import { type CacheContext, checkCacheRequest, KmemCache } from './kmalloc/kmemCache.ts';
+import { type CacheContext, checkCacheRequest, checkSlabFlags, KmemCache } from './kmalloc/kmemCache.ts';
 import { Links } from './kmalloc/link.ts';
 import { Mempool } from './kmalloc/mempool.ts';
 import { merged, mergedInto } from './kmalloc/merge.ts';
@@ -53,7 +53,7 @@ import {
   type Views,
   type WasmMemory,
 } from './memory/data.ts';
-import { checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory/errors.ts';
+import { checkBoolean, checkInteger, checkPowerOfTwo, hex, invalid, SlabError } from './memory/errors.ts';
 import { checkGfp, GFP, type GfpFlags } from './memory/gfp.ts';
 import {
   C_CONSTRUCTOR,
@@ -83,6 +83,7 @@ import { checkDebugOption, storeDebugOption } from './slab/debugOption.ts';
 import { type FailSettings, failSettings, setFailSettings } from './slab/failslab.ts';
 import { SLAB, type SlabFlags } from './slab/flags.ts';
 import { GroupTable } from './slab/groupTable.ts';
+import { LARGE_NAME } from './slab/largeObjects.ts';
 import { checkAddress } from './slab/object.ts';
 import { SampledSheaves } from './slab/sampledSheaves.ts';
 import { type Sheaves, sheaved } from './slab/sheaves.ts';
@@ -355,6 +356,8 @@ export class Heap {
 
   /** Makes a heap, and this thread its first CPU. Throws `RangeError`, `TypeError`, `EINVAL` for what cannot be meant. */
   static create(options: HeapOptions = {}): Heap {
+    if (typeof options !== 'object' || options === null)
+      throw new TypeError(`Heap.create takes an object of options, not ${String(options)}`);
     const { memory, cpus = CPUS_DEFAULT, nodes = 1, caches = CACHES_DEFAULT } = options;
     const isSlob = checkAllocator(options.allocator);
     const { sizeClasses = isSlob ? SIZE_CLASSES_SLOB : SIZE_CLASSES_DEFAULT } = options;
@@ -378,6 +381,8 @@ export class Heap {
     if (nodes > maxFrames - startFrame)
       throw new RangeError(`${nodes} nodes are more than the heap has pages`);
     const dma = resolveDma(options, pageSize, startFrame, maxFrames);
+    if (options.shared !== undefined) checkBoolean('shared', options.shared);
+    if (options.merge !== undefined) checkBoolean('merge', options.merge);
     const shared =
       options.shared ?? (memory === undefined ? sharedMemoryExists() : isShared(bufferOf(memory)));
     if (shared && !sharedMemoryExists()) {
@@ -808,7 +813,8 @@ export class Heap {
     this.thisCpu.checkOnline();
     const id = this.slabifier.table.find(name);
     if (id === 0) invalid(`there is no cache '${name}'`, name);
-    const { ctor } = options;
+    const { ctor, move } = options;
+    if (move !== undefined && typeof move !== 'function') throw new TypeError('move must be a function');
     if (ctor !== undefined) {
       const kind = this.metadata.m[cacheAt(this.metadata.layout, id) + C_CONSTRUCTOR];
       if (typeof ctor !== 'function' || kind !== CONSTRUCTOR_FUNCTION) {
@@ -816,7 +822,7 @@ export class Heap {
       }
       this.slabifier.register(id, (address) => ctor(address, this));
     }
-    return this.handleOf(id, options.move);
+    return this.handleOf(id, move);
   }
 
   /** This thread's handle of cache number `id`. */
@@ -840,6 +846,8 @@ export class Heap {
   ): KmemBuckets {
     const { sizes = this.kmallocs.sizes, flags = 0, ...rest } = options;
     checkSizeClasses(sizes);
+    if (typeof name !== 'string' || name === '') invalid('buckets need a name');
+    checkSlabFlags(name, flags);
     return createBuckets(this.context, name, sizes, (each, size) =>
       this.createCache({ ...rest, name: each, size, flags: flags | SLAB.NO_MERGE }),
     );
@@ -910,7 +918,7 @@ export class Heap {
     return this.context.groups.table.active().map((number) => new Group(this.context, number));
   }
 
-  /** Sets `min` (1 or more) objects of `size` bytes aside for when there is no memory. Throws `ENOMEM` if there is none now, `RangeError`. */
+  /** Sets `min` (0 or more) objects of `size` bytes aside for when there is no memory. Throws `ENOMEM` if there is none now, `RangeError`. */
   createMempool(min: number, size: number): Mempool {
     return new Mempool(this.context, min, size);
   }
@@ -962,6 +970,8 @@ export class Heap {
     this.thisCpu.checkAttached();
     if (what !== 'alloc' && what !== 'free')
       invalid(`there are traces 'alloc' and 'free', not '${String(what)}'`);
+    if (cache !== LARGE_NAME && this.slabifier.table.find(cache) === 0)
+      invalid(`there is no cache '${cache}'`, cache);
     return tracesText(this.debugging, cache, what);
   }
 

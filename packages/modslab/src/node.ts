@@ -49,6 +49,10 @@ export function superviseWorker(
   options: SuperviseOptions = {},
 ): () => void {
   const { threadId } = worker;
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`superviseWorker takes an object of options, not ${String(options)}`);
+  if (options.onReap !== undefined && typeof options.onReap !== 'function')
+    throw new TypeError(`onReap must be a function, not ${typeof options.onReap}`);
   if ('Deno' in globalThis) invalid('Deno tells the end of a worker before its thread has ended');
   if (!Number.isInteger(threadId) || threadId < 1) {
     invalid('the worker has ended already: call superviseWorker right after new Worker()');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Heap } from 'modslab';
-import { assertSound, isZero, refused, smallHeap, thrownBy } from './support/heap.js';
+import { assertSound, isZero, refused, smallHeap, thrownBy, wrong } from './support/heap.js';
 
 test('a set has a cache a size class, which shares no slab with kmalloc', () => {
   const heap = smallHeap();
@@ -102,4 +102,11 @@ test('a set for which there are not enough descriptors leaves none behind', () =
   const sizes = [16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640];
   thrownBy('ENOMEM', () => heap.createBuckets('large', { sizes }));
   assert.equal(heap.caches().length, before);
+});
+
+test('a set without a name, or with flags that are no union of bits, is refused', () => {
+  const heap = smallHeap();
+  for (const name of [undefined, '', 5]) refused(heap, 'EINVAL', () => heap.createBuckets(wrong(name)));
+  for (const flags of [Number.NaN, 0.5, 2 ** 32])
+    refused(heap, 'EINVAL', () => heap.createBuckets('odd', { flags }));
 });

@@ -226,6 +226,9 @@ test('reap refuses the own CPU and what is no CPU; an offline slot or another ge
   }
   assert.deepEqual(heap.reap(7), nothing(7));
   const { generation } = heap.cpus()[1];
+  for (const odd of [wrong<number>('3'), wrong<number>(null)])
+    refused(heap, TypeError, () => heap.reap(1, odd));
+  for (const odd of [Number.NaN, 0.5, -1]) refused(heap, RangeError, () => heap.reap(1, odd));
   assert.deepEqual(heap.reap(1, generation + 1), nothing(1));
   assert.equal(heap.cpus()[1].online, true);
   other.detach();

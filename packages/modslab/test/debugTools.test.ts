@@ -76,6 +76,8 @@ test('leaks are grouped by who allocated them', () => {
   );
   assert.match(heap.traces('kmalloc-64', 'free'), /^ {6}5 .*debugTools/);
   assert.equal(heap.traces('kmalloc-32', 'free'), 'No data\n');
+  assert.match(heap.traces('kmalloc-large', 'alloc'), /^ {6}1 fromThere /);
+  for (const what of ['alloc', 'free'] as const) thrownBy('EINVAL', () => heap.traces('nosuch', what));
 });
 
 test('what a group left behind is listed, and accounted for', () => {

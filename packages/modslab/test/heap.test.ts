@@ -58,6 +58,10 @@ test('options that mean nothing are refused', () => {
   thrownBy(TypeError, () => smallHeap({ cpus: wrong('8') }));
   for (const debug of ['X', 'FZ!', 'F,', '-F,dentry;?']) thrownBy('EINVAL', () => smallHeap({ debug }));
   thrownBy(TypeError, () => smallHeap({ debug: wrong(1) }));
+  for (const options of [5, null, 'x']) thrownBy(TypeError, () => Heap.create(wrong(options)));
+  for (const odd of [0, null, 'yes'])
+    for (const key of ['kfence', 'shared', 'merge'])
+      thrownBy(TypeError, () => smallHeap({ [key]: odd }), `${key}: ${odd}`);
   assertSound(smallHeap({ debug: '-', cpus: 1 }));
 });
 

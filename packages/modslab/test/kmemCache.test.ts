@@ -423,3 +423,12 @@ test('every cache of a full table works', () => {
   });
   assertSound(heap);
 });
+
+test('flags that are no union of bits, and a move that is no function, are refused', () => {
+  const heap = smallHeap();
+  for (const flags of [Number.NaN, 0.5, 2 ** 32, -1, 2 ** 31])
+    refused(heap, 'EINVAL', () => heap.createCache({ name: 'odd', size: 64, flags }));
+  refused(heap, TypeError, () => heap.createCache({ name: 'odd', size: 64, flags: wrong('1') }));
+  heap.createCache({ name: 'plain', size: 64 });
+  refused(heap, TypeError, () => heap.cache('plain', { move: wrong(5) }));
+});

@@ -7,7 +7,7 @@ import { setKillPointHook } from 'modslab/debug';
 import { type ReapReport, superviseWorker } from 'modslab/node';
 import { attachForLife, type LockManagerLike, superviseByLock } from 'modslab/web';
 import { assertAlone } from './support/accounts.js';
-import { assertSound, smallHeap, thrownBy } from './support/heap.js';
+import { assertSound, smallHeap, thrownBy, wrong } from './support/heap.js';
 import { skipUnlessChecked } from './support/killpoints.js';
 import type { SupervisedData } from './support/supervised.js';
 import { LIMIT, skipUnlessDeathIsTold, until } from './support/thread.js';
@@ -252,4 +252,17 @@ test('a name that is in use, nobody to wait for, no locks at all, and an abort',
     await assert.rejects(superviseByLock(heap, 'y'), /EINVAL/);
   }
   thrownBy('EINVAL', () => heap.reap(99));
+});
+
+test('options that cannot be meant are refused at once, not when the worker ends', () => {
+  const heap = smallHeap();
+  const listeners: unknown[] = [];
+  const worker = {
+    threadId: 99,
+    on: (_event: string, listener: unknown) => listeners.push(listener),
+    off() {},
+  };
+  for (const odd of [null, 5, { onReap: 'log' }, { onReap: null }])
+    thrownBy(TypeError, () => superviseWorker(heap, worker, wrong(odd)));
+  assert.equal(listeners.length, 0);
 });

@@ -10,7 +10,7 @@ import {
   wasmImports,
   wasmThread,
 } from 'modslab/wasm';
-import { allRefused, assertSound, MIB, picture, refused, thrownBy } from './support/heap.js';
+import { allRefused, assertSound, MIB, picture, refused, thrownBy, wrong } from './support/heap.js';
 import { LISTS_WAT, type ListsOutcome, type ListsTask, listsBase, MAILBOX } from './support/wasmNodes.js';
 import { assemble, C_IMPORTS, C_WRAPPERS } from './support/wat.js';
 
@@ -190,6 +190,13 @@ describe('malloc and its family, called by a module', () => {
     assert.equal(c.malloc(10_000), 0);
     assert.equal(c.calloc(1, 10), 0);
     c.free(BASE);
+  });
+
+  test('options that cannot be meant are refused', () => {
+    const { heap } = program();
+    thrownBy('EINVAL', () => wasmImports(heap, { gfp: -1 }));
+    thrownBy(TypeError, () => wasmImports(heap, { gfp: wrong('1') }));
+    thrownBy(TypeError, () => wasmImports(heap, { onError: wrong(5) }));
   });
 
   test('with NOWAIT the heap is not grown', () => {

@@ -54,7 +54,10 @@ export interface Exposed {
   close(): Promise<void>;
 }
 
-function checkOptions({ socket, port, name }: ExposeOptions): void {
+function checkOptions(options: ExposeOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`expose: the options are an object, not ${String(options)}`);
+  const { socket, port, name } = options;
   if (socket !== undefined && port !== undefined)
     throw new TypeError('expose: give a socket or a port, not both');
   if (socket !== undefined && (typeof socket !== 'string' || socket === ''))
@@ -100,6 +103,9 @@ function routesOf(heap: Heap, options: ExposeOptions): Map<string, Route> {
 
 /** Serves the figures of `heap`. Rejects where the place is not the user's alone, or is taken. */
 export async function expose(heap: Heap, options: ExposeOptions = {}): Promise<Exposed> {
+  // A heap of any copy of modslab, and what looks like one.
+  if (typeof (heap as Partial<Heap> | undefined)?.snapshot !== 'function')
+    throw new TypeError(`expose: the first argument is a heap, not ${String(heap)}`);
   checkOptions(options);
   const routes = routesOf(heap, options);
   const served =

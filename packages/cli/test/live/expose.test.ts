@@ -357,6 +357,10 @@ describe('expose', { skip }, () => {
     await assert.rejects(expose(heap, { port: 65_536 }), RangeError);
     await assert.rejects(expose(heap, { port: 1.5 }), RangeError);
     await assert.rejects(expose(heap, { socket: '' }), TypeError);
+    for (const odd of [5, null, {}] as unknown[])
+      await assert.rejects(expose(odd as Heap), /TypeError: expose: the first argument is a heap/);
+    for (const odd of [5, null] as unknown[])
+      await assert.rejects(expose(heap, odd as object), /TypeError: expose: the options are an object/);
     assert.deepEqual(listSockets(), []);
   });
 

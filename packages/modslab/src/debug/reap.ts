@@ -39,7 +39,7 @@ import {
   statusOf,
   statusWord,
 } from '../memory/cpu.ts';
-import { invalid, SlabError } from '../memory/errors.ts';
+import { checkInteger, invalid, SlabError } from '../memory/errors.ts';
 import {
   C_STATE,
   CPU_FRAMES,
@@ -143,6 +143,7 @@ export class Reaper {
     if (!Number.isInteger(dead) || dead < 0 || dead >= metadata.layout.cpus) {
       invalid(`${dead} is not a CPU of this heap: they are 0 to ${metadata.layout.cpus - 1}`);
     }
+    if (generation !== undefined) checkInteger('a generation', generation, 0, Number.MAX_SAFE_INTEGER);
     if (dead === cpu.id)
       throw new SlabError('EBUSY', `CPU ${dead} is the caller's own: a thread cannot reap itself`);
     this.sheaves.enterSlowPath();

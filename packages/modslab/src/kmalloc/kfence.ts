@@ -52,9 +52,11 @@ const EVERY = 1_000_000;
 const INTERVAL_MS = 100;
 const OBJECTS = 255;
 
-/** Checks the option and writes it into the header of a new heap. */
+/** Checks the option and writes it into the header of a new heap. Throws `TypeError` or `RangeError`. */
 export function storeKfence(metadata: Metadata, option: KfenceOptions | boolean | undefined): void {
   if (option === undefined || option === false) return;
+  if (option !== true && (typeof option !== 'object' || option === null))
+    throw new TypeError(`kfence must be true, false or an object of settings, not ${String(option)}`);
   const { every = EVERY, interval = INTERVAL_MS, objects = OBJECTS } = option === true ? {} : option;
   checkInteger('kfence.every', every, 0, 2 ** 30);
   checkInteger('kfence.interval', interval, 0, 2 ** 30);

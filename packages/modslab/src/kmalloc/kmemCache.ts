@@ -92,6 +92,14 @@ function isOwnName(name: string): boolean {
   return /^(dma-kmalloc|kmalloc(-cg|-pool|-rnd-\d+)?)-\d+$|^slob-pages(-dma)?(-reclaimable)?$/.test(name);
 }
 
+/** Throws `TypeError` or `EINVAL` unless `flags` is a union of SLAB bits. */
+export function checkSlabFlags(name: string, flags: SlabFlags): void {
+  checkNumber('flags', flags);
+  if ((flags & SLAB_SUPPORTED) === flags) return;
+  const names = flagNames(flags & ~SLAB_SUPPORTED);
+  invalid(`cache '${name}' asks for ${names || hex(flags)}, which this version does not have`, name);
+}
+
 /** Checks a request, with an error for anything that cannot be meant. */
 export function checkCacheRequest(metadata: Metadata, request: CacheRequest): CacheSpec {
   const { name, size, align = 0, flags = 0, ctor, node = NODE_ANY } = request;
@@ -100,11 +108,7 @@ export function checkCacheRequest(metadata: Metadata, request: CacheRequest): Ca
   if (isOwnName(name)) invalid(`names like '${name}' are the heap's own`, name);
   checkInteger('the size of objects', size, 1, OBJECT_SIZE_MAX);
   if (align !== 0) checkPowerOfTwo('an alignment', align, 1, 2 ** layout.pageShift);
-  checkNumber('flags', flags);
-  if ((flags & ~SLAB_SUPPORTED) !== 0) {
-    const names = flagNames(flags & ~SLAB_SUPPORTED);
-    invalid(`cache '${name}' asks for ${names || hex(flags)}, which this version does not have`, name);
-  }
+  checkSlabFlags(name, flags);
   if ((flags & SLAB.CACHE_DMA) !== 0 && m[H_DMA_START] === m[H_DMA_END]) {
     invalid(`cache '${name}' wants DMA memory, but the heap has no DMA zone: create it with { dma }`, name);
   }

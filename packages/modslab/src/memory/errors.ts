@@ -69,6 +69,11 @@ export function checkNumber(what: string, value: unknown): void {
   if (typeof value !== 'number') throw new TypeError(`${what} must be a number, not ${typeof value}`);
 }
 
+/** Throws `TypeError` unless `value` is a boolean. */
+export function checkBoolean(what: string, value: unknown): void {
+  if (typeof value !== 'boolean') throw new TypeError(`${what} must be true or false, not ${String(value)}`);
+}
+
 /** Throws `TypeError` or `RangeError` unless `value` is an integer in `min … max`. */
 export function checkInteger(what: string, value: number, min: number, max: number): void {
   checkNumber(what, value);

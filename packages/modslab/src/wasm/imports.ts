@@ -21,7 +21,7 @@
 
 import type { Heap } from '../heap.ts';
 import { hex, SlabError } from '../memory/errors.ts';
-import type { GfpFlags } from '../memory/gfp.ts';
+import { checkGfp, type GfpFlags } from '../memory/gfp.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 
 /** `errno` as wasi-libc and Emscripten number it; what `posix_memalign` returns. */
@@ -138,11 +138,13 @@ class CAllocator {
  * C's allocator on `heap`, as a module's imports: `new WebAssembly.Instance(module, { env: { memory, ...wasmImports(heap) } })`.
  * `heap` must live in the memory that the module imports. One set of functions serves any number of modules of a thread;
  * each thread that runs a module attaches to the heap and makes its own. Cost: one call from WebAssembly to JavaScript
- * more than the heap's own call.
+ * more than the heap's own call. Throws `TypeError`, `EINVAL` for options that cannot be meant.
  */
 export function wasmImports(heap: Heap, options: WasmImportsOptions = {}): WasmImports {
-  const c = new CAllocator(heap, options.gfp ?? 0);
-  const onError = options.onError ?? printError;
+  const { gfp = 0, onError = printError } = options;
+  checkGfp(gfp);
+  if (typeof onError !== 'function') throw new TypeError(`onError must be a function, not ${typeof onError}`);
+  const c = new CAllocator(heap, gfp);
   const failed = (error: unknown, call: WasmCall, address: Address): void => {
     try {
       onError(error instanceof Error ? error : new Error(String(error)), call, address);

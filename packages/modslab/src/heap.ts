@@ -838,19 +838,23 @@ export class Heap {
 
   /**
    * A private set of size classes (Linux: `kmem_buckets_create`), which shares no slab with anybody. `sizes`: those of
-   * kmalloc unless given. Any thread opens it by its name with `buckets`. Throws as `createCache` does, and has then created nothing.
+   * kmalloc unless given; powers of two are aligned to themselves, with slab debugging too. Any thread opens it by its name with
+   * `buckets`. Throws as `createCache` does, and has then created nothing.
    */
   createBuckets(
     name: string,
     options: Omit<KmemCacheOptions, 'name' | 'size' | 'ctor' | 'move'> & { sizes?: SizeClasses } = {},
   ): KmemBuckets {
-    const { sizes = this.kmallocs.sizes, flags = 0, ...rest } = options;
+    const { sizes = this.kmallocs.sizes, flags = 0, align = 1, ...rest } = options;
     checkSizeClasses(sizes);
     if (typeof name !== 'string' || name === '') invalid('buckets need a name');
     checkSlabFlags(name, flags);
-    return createBuckets(this.context, name, sizes, (each, size) =>
-      this.createCache({ ...rest, name: each, size, flags: flags | SLAB.NO_MERGE }),
-    );
+    return createBuckets(this.context, name, sizes, (each, size) => {
+      // What lies between two objects of a cache with red zones would move them.
+      const own = Math.min(size & -size, this.pageSize);
+      const spec = { ...rest, name: each, size, flags: flags | SLAB.NO_MERGE };
+      return this.createCache({ ...spec, align: typeof align === 'number' ? Math.max(align, own) : align });
+    });
   }
 
   /** Opens a set of buckets that some thread has created. Throws `EINVAL` if there is none of that name. */

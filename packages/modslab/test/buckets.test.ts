@@ -56,6 +56,19 @@ test('above its largest size a set gives whole pages, and takes them back', () =
   assertSound(heap);
 });
 
+test('powers of two are aligned to themselves, whatever lies between objects', () => {
+  for (const debug of ['', 'Z', 'FZPU', 'G']) {
+    const heap = smallHeap({ debug });
+    const buckets = heap.createBuckets('io');
+    for (let size = 8; size <= 2048; size *= 2) {
+      const some = Array.from({ length: 5 }, () => buckets.alloc(size));
+      for (const address of some) assert.equal(address % size, 0, `${size} bytes with debug '${debug}'`);
+      for (const address of some) buckets.free(address);
+    }
+    assertSound(heap);
+  }
+});
+
 test('on slob a set knows its objects in pages that all caches share', () => {
   const heap = smallHeap({ allocator: 'slob' });
   const [a, b] = [heap.createBuckets('a'), heap.createBuckets('b')];

@@ -285,6 +285,7 @@ test('bytes whose buffer was transferred are refused, and the map goes on', () =
     () => map.delete(gone),
     () => map.compareAndSet('a', gone, '2'),
     () => map.compareAndSet('a', '1', gone),
+    () => createBytes(heap, gone),
   ]);
   assert.ok(map.set('a', new Uint8Array(0)));
   assert.equal(map.getString('a'), '');

@@ -44,6 +44,7 @@ import { GFP, type GfpFlags } from '../memory/gfp.ts';
 import { decodeText, encodeText } from '../memory/text.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 import { Hazards, isMarked, NODE_MOURNER, NODE_NEXT, NODE_RETIRED } from './hazards.ts';
+import { checkView } from './sharedString.ts';
 
 /** 'mmap', backwards. */
 const MAGIC = 0x70616d6d;
@@ -87,7 +88,7 @@ const SHORT_TEXT = 64;
 
 function bytesFrom(value: Bytes): Uint8Array {
   if (value instanceof Uint8Array) {
-    if (value.length === 0) checkView(value);
+    checkView(value);
     return value;
   }
   if (typeof value !== 'string')
@@ -100,17 +101,6 @@ function bytesFrom(value: Bytes): Uint8Array {
     bytes[i] = code;
   }
   return bytes;
-}
-
-/** Throws `TypeError` for a view without bytes whose buffer is gone: copying from it would throw, in the middle of a call. */
-function checkView(view: Uint8Array): void {
-  try {
-    view.at(0);
-  } catch {
-    throw new TypeError(
-      'a key or value is a view of a buffer that was transferred, or made shorter: give the map a copy of the bytes',
-    );
-  }
 }
 
 /** FNV-1a, its high bits folded in; 31 bits. */

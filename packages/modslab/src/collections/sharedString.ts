@@ -19,11 +19,25 @@ const HEADER_BYTES = 4;
 
 /** A copy of `bytes` in the heap; 0 without memory. */
 export function createBytes(heap: Heap, bytes: Uint8Array, gfp: GfpFlags = 0): Address {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError(`bytes are a Uint8Array, not ${typeof bytes}`);
+  checkView(bytes);
   const address = heap.kmalloc(HEADER_BYTES + bytes.length, gfp);
   if (address === 0) return 0;
   heap.u32[address >>> 2] = bytes.length;
   heap.u8.set(bytes, address + HEADER_BYTES);
   return address;
+}
+
+/** Throws `TypeError` for a view whose buffer is gone: copying from it would throw, in the middle of a call. */
+export function checkView(view: Uint8Array): void {
+  if (view.length > 0) return;
+  try {
+    view.at(0);
+  } catch {
+    throw new TypeError(
+      'these bytes are of a buffer that was transferred, or made shorter: give a copy of them',
+    );
+  }
 }
 
 /** `text` as UTF-8 in the heap; 0 without memory. Halves of surrogate pairs become U+FFFD. */

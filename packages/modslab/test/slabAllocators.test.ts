@@ -10,6 +10,7 @@ import {
   C_OBJECTS,
   C_PARKED,
   cacheAt,
+  HEADER_WORDS,
   PAIR_SHIFT,
   PARKED_MAX,
   pageAt,
@@ -35,6 +36,20 @@ const entries = ({ metadata: { m } }: Layers, sheaf: number, from: number, to: n
   Array.from({ length: to - from + 1 }, (_, i) => m[sheaf + ((from + i) << PAIR_SHIFT)]);
 
 for (const [name, of] of ALLOCATORS) {
+  test(`${name}: a number of no cache gets no object, and nothing changes`, () => {
+    const layers = createLayers();
+    const allocator = of(layers);
+    const cache = allocator.create(spec('gone', 64));
+    allocator.free(cache, allocator.alloc(cache, 0));
+    allocator.destroy(cache);
+    const before = layers.metadata.m.slice(0, HEADER_WORDS);
+    for (const none of [cache, 0, -1, 0.5, Number.NaN, 9999, 2 ** 28, 2 ** 32]) {
+      thrownBy('EINVAL', () => allocator.alloc(none, 0));
+      thrownBy('EINVAL', () => allocator.alloc(undefined as never, 0));
+    }
+    assert.deepEqual(layers.metadata.m.slice(0, HEADER_WORDS), before);
+  });
+
   test(`${name}: says its name and its page allocator's`, () => {
     const allocator = of(createLayers());
     assert.equal(allocator.name, name);

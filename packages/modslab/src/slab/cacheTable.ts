@@ -312,6 +312,12 @@ export class CacheTable {
     return cacheStatus(Atomics.load(this.m, cacheAt(this.metadata.layout, id))) === CACHE_READY;
   }
 
+  /** Throws `EINVAL` unless `id` is the number of a cache in use. For allocators that are given numbers by users. */
+  checkReady(id: number): void {
+    if (Number.isInteger(id) && id > 0 && id < this.metadata.layout.caches && this.isReady(id)) return;
+    invalid(`${String(id)} is the number of no cache: it was destroyed, or create() has never returned it`);
+  }
+
   isDying(id: number): boolean {
     return cacheStatus(Atomics.load(this.m, cacheAt(this.metadata.layout, id))) === CACHE_DYING;
   }

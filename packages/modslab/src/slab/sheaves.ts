@@ -410,11 +410,15 @@ export class Sheaves implements SlabAllocator {
   }
 
   alloc(cache: number, gfp: GfpFlags): Address {
-    return this.pop(cache << HOT_SHIFT) || this.allocSlow(cache, gfp);
+    const slot = cache << HOT_SHIFT;
+    // Beyond the hot words a number of no cache would find whatever there is.
+    const address = slot >>> 0 < this.hot.length ? this.pop(slot) : 0;
+    return address || this.allocSlow(cache, gfp);
   }
 
   allocNode(cache: number, gfp: GfpFlags, node: number): Address {
     this.cpu.checkOnline();
+    this.table.checkReady(cache);
     return this.base.allocNode(cache, gfp, node);
   }
 
@@ -457,6 +461,7 @@ export class Sheaves implements SlabAllocator {
   /** Allocation with an empty main: spare, barn, slabs, in this order. 0 without memory. */
   allocSlow(cache: number, gfp: GfpFlags): Address {
     this.enterSlowPath();
+    this.table.checkReady(cache);
     this.cpu.count(N_ALLOC_SLOW);
     this.cpu.countOf(cache, STAT_ALLOC_SLOWPATH);
     const slot = cache << HOT_SHIFT;

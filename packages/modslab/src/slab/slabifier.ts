@@ -272,6 +272,7 @@ export class Slabifier implements SlabAllocator {
   }
 
   alloc(cache: number, gfp: GfpFlags): Address {
+    this.table.checkReady(cache);
     return this.allocNode(cache, gfp, NODE_ANY);
   }
 

@@ -477,7 +477,7 @@ export class Heap {
 
   /** Whether this thread has neither detached nor been reaped. One Atomics.load. */
   get isAttached(): boolean {
-    return this.thisCpu.isOnline;
+    return this.thisCpu.isOnline();
   }
 
   /** Gives this CPU's cached objects back and leaves the heap. Any later call but this one throws `ESHUTDOWN`. */

@@ -219,14 +219,14 @@ export class Cpu {
   }
 
   /** Whether this CPU has neither detached nor been reaped. One Atomics.load. */
-  get isOnline(): boolean {
+  isOnline(): boolean {
     const word = Atomics.load(this.metadata.m, this.record + CPU_STATUS);
     return statusOf(word) === ONLINE && generationOf(word) === this.generation;
   }
 
   /** Throws `ESHUTDOWN` if this CPU has detached or has been reaped. One Atomics.load. */
   checkOnline(): void {
-    if (this.isOnline) return;
+    if (this.isOnline()) return;
     throw new SlabError(
       'ESHUTDOWN',
       `CPU ${this.id} is no longer attached: it detached, or it was reaped as dead`,

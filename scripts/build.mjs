@@ -275,8 +275,10 @@ function project(pkg, kind, configName, folders, outDir) {
     console.error(ts.formatDiagnostics(errors, formatHost).trimEnd());
     console.error(`${label}: ${errors.length} error${errors.length > 1 ? 's' : ''}`);
   } else {
-    if (kind === 'src') bundlePages(pkg);
-    if (kind === 'src') bundleEntries(pkg, writeOutput);
+    if (kind === 'src') {
+      bundlePages(pkg);
+      bundleEntries(pkg, writeOutput);
+    }
     writeOutput(stamp, key);
     if (!options.quiet)
       console.log(`${label}: built in ${((performance.now() - start) / 1000).toFixed(1)} s`);

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Heap, type KmemCache } from 'modslab';
 import { modslabBefore } from './before.ts';
-import { MIXED_SIZES, SEED, xorshift32 } from './random.ts';
+import { churn } from './churnLoop.ts';
 import { median } from './results.ts';
 
 const OPERATIONS = 100_000;
@@ -41,25 +41,12 @@ function pairs(heap: Heap): void {
 }
 
 const BATCH = 1000;
-const SLOTS = 8192;
-const objects = new Int32Array(SLOTS);
-const sizes = Int32Array.from(MIXED_SIZES);
+const objects = new Int32Array(BATCH);
 
 function batches(heap: Heap): void {
   for (let done = 0; done < OPERATIONS; done += BATCH) {
     for (let i = 0; i < BATCH; i++) objects[i] = heap.kmalloc(64);
     for (let i = 0; i < BATCH; i++) heap.kfree(objects[i]);
-  }
-}
-
-/** Replaces random ones of 8,192 objects of mixed sizes. */
-function churn(heap: Heap): void {
-  let x = SEED;
-  for (let i = 0; i < OPERATIONS; i++) {
-    x = xorshift32(x);
-    const slot = x & (SLOTS - 1);
-    if (objects[slot] !== 0) heap.kfree(objects[slot]);
-    objects[slot] = heap.kmalloc(sizes[(x >>> 16) & 15]);
   }
 }
 
@@ -85,7 +72,7 @@ const ways: Readonly<Record<string, () => number>> = {
   },
   'churn: a parameter': () => {
     const heap = create();
-    return best(() => churn(heap), OPERATIONS);
+    return best(() => churn(heap, OPERATIONS), OPERATIONS);
   },
   'kmalloc, kfree: two heaps in turn': () => {
     const heaps = [create(), create()];

@@ -8,6 +8,7 @@
 
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { median } from './results.ts';
 import { layOut } from './table.ts';
 
 const PROCESSES = 15;
@@ -44,8 +45,6 @@ function timesOf(flags: readonly string[]): number[] {
   if (stdout === '') throw new Error(stderr);
   return JSON.parse(stdout) as number[];
 }
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 const seen = Object.keys(WAYS).map((): number[][] => []);
 for (let i = 0; i < PROCESSES; i++)

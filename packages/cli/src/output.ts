@@ -1,7 +1,8 @@
 /** Files that commands write when their work is over. */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommanderError } from 'commander';
+import { printable } from './trace/errors.ts';
 
 function faultOf(file: string): string | undefined {
   const there = statSync(file, { throwIfNoEntry: false });
@@ -13,9 +14,18 @@ function faultOf(file: string): string | undefined {
   return undefined;
 }
 
-const refuse = (path: string, fault: string): never => {
-  throw new CommanderError(2, 'modslab.output', `cannot write ${path}: ${fault}`);
-};
+function refuse(path: string, fault: string): never {
+  throw new CommanderError(2, 'modslab.output', `cannot write ${printable(path)}: ${printable(fault)}`);
+}
+
+/** Makes a folder that files are to be written into, or throws: before the work, too. */
+export function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    refuse(folder, `it cannot be a folder: ${(error as Error).message}`);
+  }
+}
 
 /** Throws unless `file` can be written: asked before the work, whose result would be lost. Makes nothing. */
 export function checkOutput(file: string): void {

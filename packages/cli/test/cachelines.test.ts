@@ -122,6 +122,6 @@ test('lookups are timed, and a chart is drawn', () => {
 
 test('--svg FILE is refused before anything is measured', () => {
   const { status, stdout, stderr } = modslab(['cachelines', '--svg', write('plots', '')]);
-  assert.match(stderr, /^modslab: --svg takes a folder, and [^\n]+\n$/);
+  assert.match(stderr, /^modslab: cannot write \S+: it cannot be a folder: [^\n]+\n$/);
   assert.deepEqual([status, stdout], [2, '']);
 });

@@ -91,7 +91,8 @@ test('one trace a plot; a file that cannot be written is one line and status 2',
   const file = write('small.mtrace', TRACE);
   const nowhere = modslab(['replay', '--plot', path('no/such/folder.svg'), file]);
   assert.equal(nowhere.status, 2);
-  assert.match(nowhere.stderr, /^modslab: [^\n]*ENOENT[^\n]*\n$/);
+  assert.match(nowhere.stderr, /^modslab: cannot write [^\n]*: there is no folder [^\n]*\n$/);
+  assert.equal(nowhere.stdout, '', 'before the replay');
 });
 
 test('a kernel trace can be plotted', {

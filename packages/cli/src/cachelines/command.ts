@@ -2,12 +2,13 @@
  * `modslab cachelines`: how many cache lines every operation touches, counted on the real modules, beside the layouts that
  * the thread of 2006 compares; and the same in time. docs/virt-to-page.md says what follows from it.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { stderr, stdout } from 'node:process';
 import Table from 'cli-table3';
-import { type Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { makeFolder } from '../output.ts';
 import { type ChurnRow, churnRows } from './churn.ts';
 import { type IndirectionRow, indirectionRows } from './indirection.ts';
 import { type LookupRow, lookupRows } from './lookups.ts';
@@ -170,19 +171,6 @@ function toText({ machine, kmalloc, stacks, layouts, lookups, churn, indirection
       indirection.map((r) => [r.name, r.alloc, r.slow]),
     );
   return text;
-}
-
-function makeFolder(dir: string): void {
-  try {
-    mkdirSync(dir, { recursive: true });
-  } catch (error) {
-    const { message } = error as Error;
-    throw new CommanderError(
-      2,
-      'modslab.output',
-      `--svg takes a folder, and ${dir} cannot be one: ${message}`,
-    );
-  }
 }
 
 function writePlots(dir: string, { kmalloc, layouts, lookups, churn }: Figures): void {

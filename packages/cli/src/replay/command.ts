@@ -14,6 +14,7 @@ import { stderr, stdout } from 'node:process';
 import { SingleBar } from 'cli-progress';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { expose } from '../live/expose.ts';
+import { checkOutput } from '../output.ts';
 import { printable, TraceError } from '../trace/errors.ts';
 import { readTrace } from '../trace/source.ts';
 import { traceFigures } from './plot/figures.ts';
@@ -139,6 +140,7 @@ export function addReplay(parent: Command, report: (status: number) => void): vo
     .action(async (files: string[], flags: Flags) => {
       if (flags.plot !== undefined && files.length > 1)
         throw new InvalidArgumentError("error: option '--plot' draws one trace: name one file");
+      if (flags.plot !== undefined) checkOutput(flags.plot);
       if (flags.over !== undefined && flags.window === 0)
         throw new InvalidArgumentError("error: option '--over' needs a window: leave out '--window 0'");
       for (const file of files) report(await replayOne(file, flags));

@@ -68,10 +68,10 @@ import type { GroupAllocator } from './groupAllocator.ts';
 import type { Kfence } from './kfence.ts';
 import { kmallocSpec } from './kmallocSpec.ts';
 import type { Reclaim } from './reclaim.ts';
-import { classIndex } from './sizeClasses.ts';
+import { classIndex, classSlots } from './sizeClasses.ts';
 
 /** Largest alignment that `kmallocAligned` takes. */
-const ALIGNMENT_MAX = 2 ** 27;
+export const ALIGNMENT_MAX: number = 2 ** 27;
 
 /** Checks the arguments of a bulk call, and returns how many addresses it is about. */
 export function checkBulk(array: AddressArray, n: number | undefined): number {
@@ -81,18 +81,6 @@ export function checkBulk(array: AddressArray, n: number | undefined): number {
   if (n === undefined) return array.length;
   checkInteger('the number of addresses', n, 0, array.length);
   return n;
-}
-
-/** Where the hot words of each number of granules are. A run of one class at a time: Heap.create pays for it. */
-function slotsOf(classOf: Uint8Array): Int32Array {
-  const slots = new Int32Array(classOf.length);
-  for (let from = 0; from < classOf.length; ) {
-    const end = classOf.indexOf(classOf[from] + 1, from);
-    const to = end < 0 ? classOf.length : end;
-    slots.fill((classOf[from] + 1) << HOT_SHIFT, from, to);
-    from = to;
-  }
-  return slots;
 }
 
 export class Kmalloc {
@@ -152,7 +140,7 @@ export class Kmalloc {
     );
     this.smallMax = this.classes.at(-1) ?? 0;
     this.classOf = classIndex(this.classes);
-    this.slots = slotsOf(this.classOf);
+    this.slots = classSlots(this.classes, HOT_SHIFT);
     this.dmaCaches = new Int32Array(this.classes.length);
     this.maxSize = kmallocMaxSize(layout);
     const { depot } = debugContextOf(sheaves);

@@ -65,14 +65,29 @@ export function classesUpTo(classes: SizeClasses, largest: number): SizeClasses 
   return classes.filter((size) => size <= largest);
 }
 
-/** The index of the smallest class that holds each number of granules: `classOf[(size + 7) >>> 3]`. */
-export function classIndex(classes: SizeClasses): Uint8Array {
-  const largest = classes.at(-1) ?? 0;
-  const index = new Uint8Array((largest >>> 3) + 1);
+/** Numbers of granules, up to those of the largest class. */
+const granuleCounts = (classes: SizeClasses): number => ((classes.at(-1) ?? 0) >>> 3) + 1;
+
+/** Fills a table by number of granules with what `of` says of the smallest class that holds so many. A fill for each class. */
+function byGranules<T extends Uint8Array | Int32Array>(
+  classes: SizeClasses,
+  table: T,
+  of: (index: number) => number,
+): T {
   let from = 0;
   classes.forEach((size, i) => {
-    index.fill(i, from, (size >>> 3) + 1);
+    table.fill(of(i), from, (size >>> 3) + 1);
     from = (size >>> 3) + 1;
   });
-  return index;
+  return table;
+}
+
+/** The index of the smallest class that holds each number of granules: `classOf[(size + 7) >>> 3]`. */
+export function classIndex(classes: SizeClasses): Uint8Array {
+  return byGranules(classes, new Uint8Array(granuleCounts(classes)), (i) => i);
+}
+
+/** The number of that class's cache, which is its index + 1, shifted: where the cache's hot words are. */
+export function classSlots(classes: SizeClasses, shift: number): Int32Array {
+  return byGranules(classes, new Int32Array(granuleCounts(classes)), (i) => (i + 1) << shift);
 }

@@ -13,14 +13,13 @@
  */
 
 import type { Heap } from '../heap.ts';
+import { ALIGNMENT_MAX } from '../kmalloc/kmalloc.ts';
 import { checkInteger, checkPowerOfTwo, invalid, SlabError } from '../memory/errors.ts';
 import type { Address } from '../slab/slabAllocator.ts';
 
 /** What the stack pointer must be a multiple of (WebAssembly's C ABI). */
 const STACK_ALIGN = 16;
 const STACK_SIZE_DEFAULT = 65_536;
-/** The largest alignment that a heap gives. */
-const ALIGNMENT_MAX: number = 2 ** 27;
 
 /** What a further thread has of its own; `release` gives it back, once nothing of the module runs on it any more. */
 export interface WasmThread {

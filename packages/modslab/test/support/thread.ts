@@ -9,6 +9,7 @@
 import { Worker } from 'node:worker_threads';
 import type { HeapHandle } from 'modslab';
 import type { Board } from './board.ts';
+import { limited } from './limit.ts';
 import type { Args, OutcomeMessage, TaskMessage } from './task.ts';
 
 /** After this a test that waits for a thread gives up. */
@@ -145,19 +146,11 @@ export class Crew {
 }
 
 /** `promise`, or an error if it takes so long that something must be hanging. */
-export async function within<T>(promise: Promise<T>, what: string, board?: Board): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const hang = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const steps = board === undefined ? '' : `; steps of the workers: ${board.steps.join(' ')}`;
-      reject(new Error(`${what} has not ended after ${HANG_SECONDS} s${steps}`));
-    }, HANG_SECONDS * 1000);
+export function within<T>(promise: Promise<T>, what: string, board?: Board): Promise<T> {
+  return limited(promise, HANG_SECONDS, () => {
+    const steps = board === undefined ? '' : `; steps of the workers: ${board.steps.join(' ')}`;
+    return `${what} has not ended after ${HANG_SECONDS} s${steps}`;
   });
-  try {
-    return await Promise.race([promise, hang]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Waits until `done` says so. */

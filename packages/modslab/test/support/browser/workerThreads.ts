@@ -7,6 +7,8 @@
  * says that it has its lock: of one that dies while the lock is on its way to it Chromium may never let go.
  */
 
+import { limited } from '../limit.ts';
+
 /** What a worker says first. */
 const LOCKED = 'locked for life';
 /** Half of what support/thread.ts waits, whose error would not say as much. */
@@ -57,24 +59,12 @@ async function unlocked(name: string): Promise<void> {
 }
 
 /** `step`, or an error that says what the browser did not tell, and what it knows of the worker's lock. */
-async function told(step: Promise<void>, name: string, what: string): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(async () => {
-      const { held, pending } = await globals.navigator.locks.query();
-      const count = (locks: readonly Lock[]): number => locks.filter((lock) => lock.name === name).length;
-      reject(
-        new Error(
-          `${name} ${what} for ${PATIENCE_SECONDS} s (its lock: ${count(held)} held, ${count(pending)} pending)`,
-        ),
-      );
-    }, PATIENCE_SECONDS * 1000);
+function told(step: Promise<void>, name: string, what: string): Promise<void> {
+  return limited(step, PATIENCE_SECONDS, async () => {
+    const { held, pending } = await globals.navigator.locks.query();
+    const count = (locks: readonly Lock[]): number => locks.filter((lock) => lock.name === name).length;
+    return `${name} ${what} for ${PATIENCE_SECONDS} s (its lock: ${count(held)} held, ${count(pending)} pending)`;
   });
-  try {
-    await Promise.race([step, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 type Listener = (value: unknown) => void;
